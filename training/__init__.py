@@ -1,0 +1,1 @@
+"""Turns recorded bags into depth and egomotion models (no rclpy in here)."""
