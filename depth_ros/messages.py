@@ -1,0 +1,296 @@
+"""ROS messages to numpy, by duck type: messages of rclpy, rosbags and ROS 1 alike.
+
+Sizes are checked against the data before anything is allocated, so that a damaged message costs
+a MessageError and no more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from depth_ros.errors import MessageError
+
+NSEC = 1_000_000_000
+
+# More than any camera has; a header that claims more is damaged.
+MAX_PIXELS = 1 << 27
+
+_PNG_MAGIC = b'\x89PNG\r\n\x1a\n'
+_JPEG_MAGIC = b'\xff\xd8'
+_JPEG_END = b'\xff\xd9'
+_COMPRESSED_DEPTH_HEADER = 12  # int32 format, float32 A, float32 B of depth = A / (value - B)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the pixels of a plain encoding lie in memory."""
+
+    channels: int
+    bits: int
+    to_rgb: int | None  # cv2 conversion code; None where it is RGB already
+
+
+_LAYOUTS = {
+    'mono8': _Layout(1, 8, cv2.COLOR_GRAY2RGB),
+    '8UC1': _Layout(1, 8, cv2.COLOR_GRAY2RGB),
+    'mono16': _Layout(1, 16, cv2.COLOR_GRAY2RGB),
+    'rgb8': _Layout(3, 8, None),
+    'bgr8': _Layout(3, 8, cv2.COLOR_BGR2RGB),
+    'rgba8': _Layout(4, 8, cv2.COLOR_RGBA2RGB),
+    'bgra8': _Layout(4, 8, cv2.COLOR_BGRA2RGB),
+    'rgb16': _Layout(3, 16, None),
+    'bgr16': _Layout(3, 16, cv2.COLOR_BGR2RGB),
+    # OpenCV names a Bayer pattern after the second and third pixel of its second row.
+    'bayer_rggb8': _Layout(1, 8, cv2.COLOR_BayerBG2RGB),
+    'bayer_bggr8': _Layout(1, 8, cv2.COLOR_BayerRG2RGB),
+    'bayer_gbrg8': _Layout(1, 8, cv2.COLOR_BayerGR2RGB),
+    'bayer_grbg8': _Layout(1, 8, cv2.COLOR_BayerGB2RGB),
+    'bayer_rggb16': _Layout(1, 16, cv2.COLOR_BayerBG2RGB),
+    'bayer_bggr16': _Layout(1, 16, cv2.COLOR_BayerRG2RGB),
+    'bayer_gbrg16': _Layout(1, 16, cv2.COLOR_BayerGR2RGB),
+    'bayer_grbg16': _Layout(1, 16, cv2.COLOR_BayerGB2RGB),
+    'yuv422': _Layout(2, 8, cv2.COLOR_YUV2RGB_UYVY),
+    'uyvy': _Layout(2, 8, cv2.COLOR_YUV2RGB_UYVY),
+    'yuv422_yuy2': _Layout(2, 8, cv2.COLOR_YUV2RGB_YUY2),
+    'yuyv': _Layout(2, 8, cv2.COLOR_YUV2RGB_YUY2),
+}
+
+
+def stamp_ns(header: Any) -> int:
+    """Time of a std_msgs/Header [ns since the epoch], ROS 2 or ROS 1."""
+    stamp = header.stamp
+    if hasattr(stamp, 'sec'):
+        return int(stamp.sec) * NSEC + int(stamp.nanosec)
+    return int(stamp.secs) * NSEC + int(stamp.nsecs)
+
+
+def image_to_rgb(msg: Any) -> np.ndarray:
+    """Picture of a sensor_msgs/Image or CompressedImage (JPEG, PNG), uint8 RGB [H,W,3].
+
+    Row padding (step) and byte order are honoured; 16 bits become 8 by their upper half. The
+    result may be a read-only view of the message.
+
+    Raises:
+        MessageError: the encoding is not supported, or the data do not match the size.
+    """
+    if not hasattr(msg, 'encoding'):
+        return _compressed_to_rgb(msg)
+    layout = _LAYOUTS.get(msg.encoding)
+    if layout is None:
+        raise MessageError(
+            f'image encoding {msg.encoding!r} is not supported '
+            f'(supported: {", ".join(_LAYOUTS)})'
+        )
+    pixels = _pixels(msg, np.dtype(f'u{layout.bits // 8}'), layout.channels)
+    return _to_rgb(pixels, layout.to_rgb, msg.encoding)
+
+
+def depth_to_metres(msg: Any) -> np.ndarray:
+    """Depth of an Image (16UC1, mono16, 32FC1) or CompressedImage, float32 [H,W] in metres.
+
+    Compressed depth is PNG of 16UC1 millimetres, or 32FC1 quantised as inverse depth, with the
+    12-byte header of compressed_depth_image_transport in front. Unknown depth is NaN (REP 118).
+
+    Raises:
+        MessageError: the encoding is not supported, or the data do not match the size.
+    """
+    if not hasattr(msg, 'encoding'):
+        return _compressed_to_metres(msg)
+    if msg.encoding in ('16UC1', 'mono16'):
+        return _millimetres_to_metres(_pixels(msg, np.dtype('u2'), 1))
+    if msg.encoding == '32FC1':
+        metres = _pixels(msg, np.dtype('f4'), 1)
+        return np.where(np.isfinite(metres) & (metres > 0), metres, np.float32(np.nan))
+    raise MessageError(
+        f'depth encoding {msg.encoding!r} is not supported (supported: 16UC1, mono16, 32FC1)'
+    )
+
+
+def pose_to_matrix(pose: Any) -> np.ndarray:
+    """geometry_msgs/Pose -> float64 [4,4] that takes points of the body to the parent frame.
+
+    Raises:
+        MessageError: the quaternion is zero or a value is not finite.
+    """
+    return _rigid(pose.position, pose.orientation)
+
+
+def transform_to_matrix(transform: Any) -> np.ndarray:
+    """geometry_msgs/Transform -> float64 [4,4], child to parent, as pose_to_matrix."""
+    return _rigid(transform.translation, transform.rotation)
+
+
+def matrix_to_quaternion(rotation: np.ndarray) -> tuple[float, float, float, float]:
+    """Rotation [3,3] -> unit quaternion (x, y, z, w), w >= 0.
+
+    It is the greatest eigenvector of a symmetric 4x4 matrix, which also gives the nearest
+    rotation where the input is slightly off (Bar-Itzhack, J. Guidance 2000).
+    """
+    r = np.asarray(rotation, np.float64)
+    xx, yy, zz = r[0, 0], r[1, 1], r[2, 2]
+    symmetric = np.array(
+        [
+            [xx - yy - zz, r[0, 1] + r[1, 0], r[0, 2] + r[2, 0], r[2, 1] - r[1, 2]],
+            [0, yy - xx - zz, r[1, 2] + r[2, 1], r[0, 2] - r[2, 0]],
+            [0, 0, zz - xx - yy, r[1, 0] - r[0, 1]],
+            [0, 0, 0, xx + yy + zz],
+        ]
+    )
+    q = np.linalg.eigh(symmetric, UPLO='U')[1][:, -1]
+    if q[3] < 0:
+        q = -q
+    return float(q[0]), float(q[1]), float(q[2]), float(q[3])
+
+
+def _rigid(position: Any, quaternion: Any) -> np.ndarray:
+    q = np.array([quaternion.x, quaternion.y, quaternion.z, quaternion.w], np.float64)
+    t = np.array([position.x, position.y, position.z], np.float64)
+    norm = float(np.linalg.norm(q))
+    if not np.isfinite(t).all() or not np.isfinite(norm) or norm < 1e-6:
+        raise MessageError(f'pose with position {t.tolist()} and quaternion {q.tolist()}')
+    x, y, z, w = q / norm
+    matrix = np.eye(4)
+    matrix[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    matrix[:3, 3] = t
+    return matrix
+
+
+def _rows(msg: Any, pixel_bytes: int) -> np.ndarray:
+    """The bytes of an Image without row padding, uint8 [H,W*pixel_bytes], as a view."""
+    height, width, step = int(msg.height), int(msg.width), int(msg.step)
+    row = width * pixel_bytes
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise MessageError(f'image size {width}x{height} is not possible')
+    if step < row:
+        raise MessageError(
+            f'image step {step} is less than a row of {width} {msg.encoding} pixels ({row} bytes)'
+        )
+    data = np.frombuffer(msg.data, np.uint8)
+    # The padding of the last row may be left out.
+    needed = step * (height - 1) + row
+    if data.size < needed:
+        raise MessageError(
+            f'image of {width}x{height} {msg.encoding} needs {needed} bytes, not {data.size}'
+        )
+    return np.lib.stride_tricks.as_strided(data, (height, row), (step, 1), writeable=False)
+
+
+def _pixels(msg: Any, dtype: np.dtype, channels: int) -> np.ndarray:
+    """Pixels in the machine's byte order, [H,W] of one channel or [H,W,channels]."""
+    rows = _rows(msg, dtype.itemsize * channels)
+    if dtype.itemsize > 1:
+        stored = dtype.newbyteorder('>') if msg.is_bigendian else dtype.newbyteorder('<')
+        rows = np.ascontiguousarray(rows).view(stored)
+        rows = rows.astype(dtype, copy=False)
+    shape = (rows.shape[0], int(msg.width), channels)
+    return rows if channels == 1 else rows.reshape(shape)
+
+
+def _to_rgb(pixels: np.ndarray, conversion: int | None, encoding: str) -> np.ndarray:
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if conversion is None:
+        return pixels
+    try:
+        return cv2.cvtColor(pixels, conversion)
+    except cv2.error:
+        size = f'{pixels.shape[1]}x{pixels.shape[0]}'
+        raise MessageError(f'image of {size} pixels cannot be {encoding!r}') from None
+
+
+def _compressed_to_rgb(msg: Any) -> np.ndarray:
+    data = np.frombuffer(msg.data, np.uint8)
+    encoding, _, target = (part.strip() for part in str(msg.format).partition(';'))
+    pixels = _decode(data, cv2.IMREAD_UNCHANGED, msg.format)
+    if pixels.ndim == 2:
+        # A Bayer image is stored as its mosaic unless the target says that it was converted.
+        bayer = encoding.startswith('bayer_') and encoding in _LAYOUTS and 'mono' not in target
+        conversion = _LAYOUTS[encoding].to_rgb if bayer else cv2.COLOR_GRAY2RGB
+    elif pixels.shape[2] == 4:
+        conversion = cv2.COLOR_BGRA2RGB
+    else:
+        # image_transport swapped the channels of what it calls compressed rgb.
+        conversion = None if 'compressed rgb' in target else cv2.COLOR_BGR2RGB
+    return _to_rgb(pixels, conversion, encoding)
+
+
+def _compressed_to_metres(msg: Any) -> np.ndarray:
+    data = np.frombuffer(msg.data, np.uint8)
+    encoding = str(msg.format).partition(';')[0].strip()
+    header = b''
+    if bytes(data[: len(_PNG_MAGIC)]) != _PNG_MAGIC:
+        header = bytes(data[:_COMPRESSED_DEPTH_HEADER])
+        data = data[_COMPRESSED_DEPTH_HEADER:]
+    if bytes(data[: len(_PNG_MAGIC)]) != _PNG_MAGIC:
+        raise MessageError(
+            f'compressed depth of format {msg.format!r} is not PNG; RVL and others are not '
+            f'supported'
+        )
+    values = _decode(data, cv2.IMREAD_UNCHANGED, msg.format)
+    if values.ndim != 2 or values.dtype != np.uint16:
+        raise MessageError(f'compressed depth of format {msg.format!r} is not 16 bits deep')
+    if encoding == '16UC1':
+        return _millimetres_to_metres(values)
+    if encoding == '32FC1' and len(header) == _COMPRESSED_DEPTH_HEADER:
+        a, b = np.frombuffer(header, '<f4', 2, offset=4)
+        with np.errstate(divide='ignore', invalid='ignore'):
+            metres = a / (values.astype(np.float32) - b)
+        return np.where((values > 0) & np.isfinite(metres) & (metres > 0), metres, np.float32(np.nan))
+    raise MessageError(
+        f'compressed depth format {msg.format!r} is not supported (supported: 16UC1, 32FC1, PNG)'
+    )
+
+
+def _millimetres_to_metres(millimetres: np.ndarray) -> np.ndarray:
+    metres = millimetres.astype(np.float32) / np.float32(1000)
+    metres[millimetres == 0] = np.nan
+    return metres
+
+
+def _decode(data: np.ndarray, flags: int, form: str) -> np.ndarray:
+    """cv2.imdecode after a look at the size and the end of the file."""
+    width, height = _encoded_size(data, form)
+    if width < 1 or height < 1 or width * height > MAX_PIXELS:
+        raise MessageError(f'compressed image claims the impossible size {width}x{height}')
+    pixels = cv2.imdecode(data, flags)
+    if pixels is None:
+        raise MessageError(f'compressed image of format {form!r} is damaged')
+    return pixels
+
+
+def _encoded_size(data: np.ndarray, form: str) -> tuple[int, int]:
+    """Width and height told in the file's own header."""
+    head = bytes(data[:24])
+    if head.startswith(_PNG_MAGIC) and len(head) == 24:
+        return int.from_bytes(head[16:20], 'big'), int.from_bytes(head[20:24], 'big')
+    if head.startswith(_JPEG_MAGIC):
+        raw = data.tobytes()
+        if raw.rfind(_JPEG_END) < 0:
+            raise MessageError('JPEG image is truncated: it has no end marker')
+        return _jpeg_size(raw)
+    raise MessageError(
+        f'compressed image of format {form!r} is neither JPEG nor PNG, or is damaged'
+    )
+
+
+def _jpeg_size(raw: bytes) -> tuple[int, int]:
+    """Size in the start-of-frame segment (ITU T.81, B.2.2)."""
+    at = 2
+    while at + 9 <= len(raw) and raw[at] == 0xFF:
+        marker = raw[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height = int.from_bytes(raw[at + 5 : at + 7], 'big')
+            return int.from_bytes(raw[at + 7 : at + 9], 'big'), height
+        else:
+            at += 2 + int.from_bytes(raw[at + 2 : at + 4], 'big')
+    raise MessageError('JPEG image is damaged: it has no frame header')
