@@ -1,0 +1,173 @@
+"""A model folder: depth.onnx, where egomotion is known pose.onnx, samples.npz and checksums.
+
+depth.onnx  `image` uint8 [N,H,W,3] RGB, for models of many cameras also `intrinsics` float32
+            [N,4] (fx, fy, cx, cy in pixels of the input) -> `depth` float32 [N,h,w] along the
+            optical axis, metres where the spec says so; the spec is in the file's metadata.
+pose.onnx   `previous`, `current` uint8 [N,H,W,3] -> `motion` float32 [N,6], axis-angle [rad] then
+            translation in the unit of the depth, previous_T_current in optical frames.
+samples.npz a few frames and the training framework's answers: `image` [n,H,W,3], `depth`
+            [n,h,w], and with a pose network `previous`, `current` and `motion` [n,6].
+SHA256SUMS  what `sha256sum -c` reads; checked on loading where it is present.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from depth_ros.errors import ModelError
+from depth_ros.model_spec import (
+    FORMAT_VERSION,
+    METADATA_KEY,
+    Fit,
+    ModelSpec,
+    MotionSpec,
+    Precision,
+    ResizeFilter,
+    ScaleKind,
+)
+from depth_ros.onnx_metadata import read_metadata
+
+__all__ = [
+    'DEFAULT_MODEL',
+    'FORMAT_VERSION',
+    'METADATA_KEY',
+    'Fit',
+    'Model',
+    'ModelSpec',
+    'MotionSpec',
+    'Precision',
+    'ResizeFilter',
+    'ScaleKind',
+    'find_models',
+    'write_checksums',
+]
+
+DEFAULT_MODEL = 'lite0'
+DEPTH_FILE, POSE_FILE, SAMPLES_FILE = 'depth.onnx', 'pose.onnx', 'samples.npz'
+CHECKSUMS_FILE = 'SHA256SUMS'
+MODELS_VARIABLE = 'DEPTH_ROS_MODELS'
+"""Environment variable: folders of models, separated as in PATH, searched first."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model folder whose files are complete and whose spec makes sense."""
+
+    path: Path
+    spec: ModelSpec
+    depth_path: Path
+    pose_path: Path | None
+
+    @classmethod
+    def load(cls, folder_or_name: str | os.PathLike[str]) -> Model:
+        """Open a folder, or a model by its name under the user's or the installed models.
+
+        Raises:
+            ModelError: no such model, a file is missing, damaged or of an unknown version.
+        """
+        path = _find(folder_or_name)
+        depth_path, pose_path = path / DEPTH_FILE, path / POSE_FILE
+        if not depth_path.is_file():
+            raise ModelError(f'{path} is no model folder: it holds no {DEPTH_FILE}')
+        _check_checksums(path)
+        metadata = read_metadata(depth_path)
+        if METADATA_KEY not in metadata:
+            raise ModelError(
+                f'{depth_path} has no spec under the metadata key {METADATA_KEY!r}; '
+                'make model folders with `depth_ros export` or `depth_ros import`'
+            )
+        try:
+            spec = ModelSpec.from_json(metadata[METADATA_KEY])
+        except ModelError as error:
+            raise ModelError(f'{depth_path}: {error}') from error
+        if pose_path.is_file() != (spec.motion is not None):
+            problem = 'lacks' if spec.motion is not None else 'does not mention'
+            raise ModelError(f'{path}: the model {problem} its {POSE_FILE}')
+        if spec.motion is not None:
+            read_metadata(pose_path)  # finds a truncated file now rather than in the runtime
+        return cls(path, spec, depth_path, pose_path if spec.motion is not None else None)
+
+    def samples(self) -> dict[str, np.ndarray]:
+        """The arrays of samples.npz; empty where the folder has none.
+
+        Raises:
+            ModelError: the file is damaged.
+        """
+        path = self.path / SAMPLES_FILE
+        if not path.is_file():
+            return {}
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise ModelError(f'{path} is damaged: {error}') from error
+
+
+def find_models() -> dict[str, Path]:
+    """Every model that `Model.load` finds by name; the user's own hide installed ones."""
+    found: dict[str, Path] = {}
+    for root in _model_roots():
+        for folder in sorted(root.iterdir()) if root.is_dir() else ():
+            if (folder / DEPTH_FILE).is_file():
+                found.setdefault(folder.name, folder)
+    return found
+
+
+def write_checksums(folder: Path) -> None:
+    """Write SHA256SUMS over the graphs and samples in `folder`: the last step of an export."""
+    names = sorted(path.name for path in folder.iterdir() if path.name != CHECKSUMS_FILE)
+    lines = [f'{_sha256(folder / name)}  {name}\n' for name in names if _is_payload(name)]
+    (folder / CHECKSUMS_FILE).write_text(''.join(lines))
+
+
+def _is_payload(name: str) -> bool:
+    return name.endswith(('.onnx', '.npz', '.onnx.data'))
+
+
+def _check_checksums(folder: Path) -> None:
+    sums = folder / CHECKSUMS_FILE
+    if not sums.is_file():
+        return
+    for line in sums.read_text(errors='replace').splitlines():
+        expected, _, name = line.partition('  ')
+        if not name or Path(name).name != name:
+            raise ModelError(f'{sums}: unreadable line {line!r}')
+        if not (folder / name).is_file():
+            raise ModelError(f'{folder}: {name} is missing')
+        if _sha256(folder / name) != expected:
+            raise ModelError(f'{folder / name} is damaged: its SHA-256 is not that of {sums.name}')
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _model_roots() -> Iterator[Path]:
+    for folder in os.environ.get(MODELS_VARIABLE, '').split(os.pathsep):
+        if folder:
+            yield Path(folder).expanduser()
+    data_home = os.environ.get('XDG_DATA_HOME') or '~/.local/share'
+    yield Path(data_home).expanduser() / 'depth_ros' / 'models'
+    yield Path(__file__).parent / 'models'
+
+
+def _find(folder_or_name: str | os.PathLike[str]) -> Path:
+    path = Path(folder_or_name).expanduser()
+    if path.is_dir():
+        return path
+    models = find_models()
+    if str(folder_or_name) in models:
+        return models[str(folder_or_name)]
+    known = ', '.join(sorted(models)) or 'none'
+    raise ModelError(f'no model {str(folder_or_name)!r}: neither a folder nor one of: {known}')

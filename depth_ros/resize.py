@@ -1,0 +1,48 @@
+"""Image resizing without aliasing, straight into the memory that the network reads."""
+
+from __future__ import annotations
+
+import functools
+
+import cv2
+import numpy as np
+
+from depth_ros.model_spec import ResizeFilter
+
+_LOBES = 3
+
+
+def resize_into(image: np.ndarray, out: np.ndarray, resize_filter: ResizeFilter) -> None:
+    """Resize `image` uint8 [H,W,3] to fill `out` uint8 [h,w,3], a view with any row stride.
+
+    The outer borders of the two pictures coincide: pixel u of a picture shrunk k times has its
+    centre at k * (u + 0.5) - 0.5.
+    """
+    height, width = out.shape[:2]
+    if image.shape == out.shape:
+        np.copyto(out, image)
+    elif resize_filter is ResizeFilter.LANCZOS:
+        _lanczos_into(image, out)
+    else:
+        shrinks = height <= image.shape[0] and width <= image.shape[1]
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        cv2.resize(image, (width, height), dst=out, interpolation=method)
+
+
+def _lanczos_into(image: np.ndarray, out: np.ndarray) -> None:
+    rows = _lanczos_weights(image.shape[0], out.shape[0])
+    columns = _lanczos_weights(image.shape[1], out.shape[1])
+    tall = rows @ image.reshape(image.shape[0], -1).astype(np.float32)
+    tall = tall.reshape(out.shape[0], image.shape[1], 3)
+    np.copyto(out, np.clip(np.rint(columns @ tall), 0, 255), casting='unsafe')
+
+
+@functools.lru_cache(maxsize=16)
+def _lanczos_weights(source: int, target: int) -> np.ndarray:
+    """float32 [target,source], rows summing to 1."""
+    step = source / target
+    support = max(step, 1.0)
+    centres = (np.arange(target) + 0.5) * step - 0.5
+    x = (np.arange(source) - centres[:, None]) / support
+    weights = np.where(np.abs(x) < _LOBES, np.sinc(x) * np.sinc(x / _LOBES), 0.0)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
