@@ -1,0 +1,145 @@
+"""Pages of tables, pictures and plots: one HTML file that needs no other file and no network.
+
+    page = Page('Depth on kitchen')
+    page.add(heading('Figures'), table(('guess', 'AbsRel'), [('constant', '0.337')]))
+    page.add(pictures([Picture(rgb, 'input')]), plots.path_plot(...))
+    page.write(folder / 'index.html')
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NewType
+
+import cv2
+import numpy as np
+
+Html = NewType('Html', str)
+"""A finished piece of a page; plain text becomes one only through the builders, which escape."""
+
+_STYLE = """
+:root { color-scheme: light; }
+body { margin: 2.5rem auto; max-width: 64rem; padding: 0 1.25rem; background: #fff; color: #1d2430;
+       font: 16px/1.55 system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif; }
+h1 { font-size: 1.7rem; margin: 0 0 .3rem; }
+h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid #e3e7ee;
+     padding-bottom: .25rem; }
+p { margin: .5rem 0; }
+.lead, figcaption, .note { color: #5a6577; }
+.note { font-size: .9rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .6rem 0; }
+th, td { padding: .3rem .75rem; text-align: right; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; padding-left: .3rem; }
+thead th { border-bottom: 2px solid #c9d1dd; font-weight: 600; }
+tbody tr:nth-child(even) { background: #f6f8fb; }
+tr.strong td { font-weight: 600; }
+.row { display: flex; flex-wrap: wrap; gap: .75rem; margin: .75rem 0; }
+figure { margin: 0; flex: 1 1 14rem; min-width: 0; }
+figure img { width: 100%; display: block; border-radius: 4px; }
+figcaption { font-size: .85rem; margin-top: .2rem; }
+svg { max-width: 100%; height: auto; }
+"""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image with what stands below it: uint8 [H, W, 3] RGB or [H, W] grey."""
+
+    image: np.ndarray
+    caption: str
+
+
+class Page:
+    """A page that grows from top to bottom and is written once."""
+
+    def __init__(self, title: str, lead: str = ''):
+        self.title = title
+        self._parts: list[str] = [f'<h1>{html.escape(title)}</h1>']
+        if lead:
+            self._parts.append(f'<p class="lead">{html.escape(lead)}</p>')
+
+    def add(self, *parts: Html) -> None:
+        """Append pieces made by the builders of this module and of plots.py."""
+        self._parts.extend(parts)
+
+    def to_html(self) -> str:
+        """Return the whole document."""
+        body = '\n'.join(self._parts)
+        return ('<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+                '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+                f'<title>{html.escape(self.title)}</title>\n<style>{_STYLE}</style>\n</head>\n'
+                f'<body>\n{body}\n</body>\n</html>\n')
+
+    def write(self, path: Path) -> None:
+        """Write the document; a reader sees the old file or the whole new one."""
+        write_whole(path, self.to_html())
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file aside and rename it into place, so that it is never seen half-written."""
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    try:
+        with os.fdopen(handle, 'w', encoding='utf-8') as file:
+            file.write(text)
+        Path(aside).chmod(0o644)
+        Path(aside).replace(path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def heading(text: str) -> Html:
+    """Return a section's heading."""
+    return Html(f'<h2>{html.escape(text)}</h2>')
+
+
+def paragraph(text: str) -> Html:
+    """Return a paragraph of plain text."""
+    return Html(f'<p>{html.escape(text)}</p>')
+
+
+def note(text: str) -> Html:
+    """Return a paragraph in small print: how a figure was made."""
+    return Html(f'<p class="note">{html.escape(text)}</p>')
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]],
+          strong: Sequence[int] = ()) -> Html:
+    """Return a table of plain texts; the first column names the row, `strong` rows stand out."""
+    for row in rows:
+        if len(row) != len(columns):
+            raise ValueError(f'row {row!r} has {len(row)} cells for {len(columns)} columns')
+    head = ''.join(f'<th>{html.escape(name)}</th>' for name in columns)
+    body = ''.join(
+        f'<tr{" class=strong" if index in strong else ""}>'
+        + ''.join(f'<td>{html.escape(cell)}</td>' for cell in row) + '</tr>\n'
+        for index, row in enumerate(rows))
+    return Html(f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
+                f'<tbody>{body}</tbody></table></div>')
+
+
+def pictures(row: Sequence[Picture], max_width: int = 480, jpeg_quality: int = 88) -> Html:
+    """Return pictures side by side, embedded as JPEG no wider than `max_width` pixels."""
+    figures = ''.join(
+        f'<figure><img alt="{html.escape(picture.caption)}" '
+        f'src="data:image/jpeg;base64,{_jpeg(picture.image, max_width, jpeg_quality)}">'
+        f'<figcaption>{html.escape(picture.caption)}</figcaption></figure>' for picture in row)
+    return Html(f'<div class="row">{figures}</div>')
+
+
+def _jpeg(image: np.ndarray, max_width: int, quality: int) -> str:
+    height, width = image.shape[:2]
+    if width > max_width:
+        size = (max_width, max(1, round(height * max_width / width)))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return base64.b64encode(data.tobytes()).decode('ascii')
