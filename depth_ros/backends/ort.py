@@ -1,0 +1,106 @@
+"""ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from depth_ros.backends import BackendOptions, Device
+from depth_ros.backends.cores import physical_cores
+from depth_ros.errors import BackendError
+
+_CPU, _CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
+_TYPES = {'tensor(uint8)': np.uint8, 'tensor(float)': np.float32}
+_ERRORS_ONLY = 3
+
+
+class OrtBackend:
+    """A graph in an ONNX Runtime session whose execution provider is the one asked for."""
+
+    def __init__(self, onnx_path: Path, options: BackendOptions) -> None:
+        """Load the graph.
+
+        Raises:
+            BackendError: ONNX Runtime is not installed, has not the device, or refuses the graph.
+        """
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise BackendError(
+                f'ONNX Runtime does not load ({error}); `pip install onnxruntime`'
+            ) from error
+        threads = options.threads or physical_cores()
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = threads
+        settings.inter_op_num_threads = 1
+        settings.log_severity_level = _ERRORS_ONLY
+        # Threads that spin while they wait take the cores from the rest of the robot.
+        settings.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        providers = _providers(options.device, onnxruntime.get_available_providers())
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(onnx_path), settings, providers=providers
+            )
+        except Exception as error:  # its exceptions share no base class of their own
+            raise BackendError(
+                f'ONNX Runtime refuses {onnx_path}: {_first_line(error)}'
+            ) from error
+        # A provider that cannot start is dropped by ONNX Runtime with no more than a log line.
+        self._provider = self._session.get_providers()[0]
+        if options.device is Device.CUDA and self._provider != _CUDA:
+            raise BackendError(
+                f'ONNX Runtime could not start {_CUDA} and fell back to {self._provider}; '
+                'check the CUDA and cuDNN libraries, or use device cpu'
+            )
+        self._fell_back = providers[0] != self._provider
+        self._threads = threads
+        self._output_names = [output.name for output in self._session.get_outputs()]
+        self._version = onnxruntime.__version__
+
+    @property
+    def description(self) -> str:
+        """Version, provider, threads, and whether a GPU that was there could not be used."""
+        text = f'ONNX Runtime {self._version}, {self._provider}, {self._threads} threads'
+        return f'{text} ({_CUDA} did not start)' if self._fell_back else text
+
+    @property
+    def input_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The graph's inputs by name for a batch of one."""
+        return {
+            entry.name: tuple(size if isinstance(size, int) else 1 for size in entry.shape)
+            for entry in self._session.get_inputs()
+        }
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See Backend; outputs are fresh arrays, inputs are read where they lie."""
+        try:
+            outputs = self._session.run(self._output_names, inputs)
+        except Exception as error:  # as above
+            raise BackendError(f'ONNX Runtime failed: {_first_line(error)}') from error
+        return dict(zip(self._output_names, outputs))
+
+    def warm_up(self) -> None:
+        """See Backend."""
+        types = {entry.name: _TYPES[entry.type] for entry in self._session.get_inputs()}
+        self.run(
+            {name: np.ones(shape, types[name]) for name, shape in self.input_shapes.items()}
+        )
+
+    def close(self) -> None:
+        """See Backend."""
+        del self._session
+
+
+def _providers(device: Device, available: list[str]) -> list[str]:
+    if device is Device.CUDA and _CUDA not in available:
+        raise BackendError(
+            'this ONNX Runtime is built without CUDA (it has '
+            f'{", ".join(available)}); `pip install onnxruntime-gpu`, or use device cpu'
+        )
+    return [_CUDA, _CPU] if device is not Device.CPU and _CUDA in available else [_CPU]
+
+
+def _first_line(error: Any) -> str:
+    return str(error).strip().split('\n', 1)[0]
