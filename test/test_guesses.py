@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from depth_ros.evaluation.guesses import MotionGuess, depth_guesses, fill_holes, guess_motions
+from depth_ros.evaluation.guesses import (
+    depth_guesses,
+    fill_holes,
+    previous_motions,
+    standing_still,
+    straight_ahead,
+)
 from depth_ros.evaluation.trajectories import chain_motions, relative_motions
 
 
@@ -53,26 +59,30 @@ def test_holes_take_the_nearest_value():
         fill_holes(np.full((2, 2), np.nan))
 
 
-def test_no_motion_and_straight_ahead_do_not_look_at_the_truth():
-    path = make_turning_path()
-    still = guess_motions(path, MotionGuess.NO_MOTION)
-    np.testing.assert_array_equal(still, np.tile(np.eye(4), (7, 1, 1)))
-    ahead = chain_motions(guess_motions(path, MotionGuess.STRAIGHT_AHEAD))
-    np.testing.assert_array_equal(ahead[:, 2, 3], np.arange(8.0))
-    np.testing.assert_array_equal(ahead[:, :3, :3], np.tile(np.eye(3), (8, 1, 1)))
+def test_straight_ahead_is_a_line_along_z():
+    path = straight_ahead(8)
+    np.testing.assert_array_equal(path[:, 2, 3], np.arange(8.0))
+    np.testing.assert_array_equal(path[:, :3, :3], standing_still(8)[:, :3, :3])
+    np.testing.assert_array_equal(relative_motions(standing_still(8)), standing_still(7))
 
 
 @pytest.mark.parametrize('step', [1, 3])
 def test_previous_motion_is_the_pair_that_ended_where_this_begins(step):
     path = make_turning_path()
-    guessed = guess_motions(path, MotionGuess.PREVIOUS_MOTION, step)
-    true = relative_motions(path, step)
-    assert len(guessed) == len(true)
-    for start in range(len(true)):
-        expected = true[start - step] if start >= step else np.eye(4)
-        np.testing.assert_array_equal(guessed[start], expected)
+    guessed, true = previous_motions(path, step)
+    assert len(guessed) == len(true) == len(path) - 2 * step
+    for index in range(len(true)):
+        start = index + step
+        np.testing.assert_allclose(path[start - step] @ guessed[index], path[start], atol=1e-12)
+        np.testing.assert_allclose(path[start] @ true[index], path[start + step], atol=1e-12)
 
 
-@pytest.mark.parametrize('guess', MotionGuess)
-def test_a_single_frame_has_no_motion(guess):
-    assert guess_motions(np.eye(4)[None], guess).shape == (0, 4, 4)
+def test_previous_motion_of_a_steady_turn_is_right():
+    turn = relative_motions(make_turning_path())[3]
+    guessed, true = previous_motions(chain_motions(np.tile(turn, (9, 1, 1))), 2)
+    np.testing.assert_allclose(guessed, true, atol=1e-12)
+
+
+@pytest.mark.parametrize('frames', [1, 2, 3])
+def test_too_few_frames_have_no_previous_motion(frames):
+    assert previous_motions(straight_ahead(frames), 2)[0].shape == (0, 4, 4)

@@ -1,11 +1,11 @@
 """Guesses that need no network: what a model must beat before its figures mean anything.
 
-Depth guesses are maps [H, W] in metres; motion guesses `earlier_T_later` [N, 4, 4].
+A camera hardly looks at more than a few kinds of places in few ways, so that a blind guess of its
+depth or motion is often good; a model is worth running by what it adds to that.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,19 +13,6 @@ import cv2
 import numpy as np
 
 from depth_ros.evaluation.trajectories import relative_motions
-
-
-class MotionGuess(enum.Enum):
-    """How a camera may be said to move by someone who does not look at its images."""
-
-    # The camera stands still.
-    NO_MOTION = 'no motion'
-    # One unit along the optical axis per frame, no turning; judged after scale alignment.
-    STRAIGHT_AHEAD = 'straight ahead'
-    # The true motion of the pair that ended where this one starts; no motion where there is
-    # none. It looks at the truth, one pair late, so that only its pair errors mean anything:
-    # chained it is the true path.
-    PREVIOUS_MOTION = 'previous true motion'
 
 
 @dataclass(frozen=True)
@@ -85,11 +72,27 @@ def fill_holes(depth_m: np.ndarray) -> np.ndarray:
     return value_of_label[labels]
 
 
-def guess_motions(true_world_T_cam: np.ndarray, guess: MotionGuess, step: int = 1) -> np.ndarray:
-    """Return motions [N-step, 4, 4] over `step` frames, guessed for N true poses [N, 4, 4]."""
-    motions = np.tile(np.eye(4), (max(len(true_world_T_cam) - step, 0), 1, 1))
-    if guess is MotionGuess.STRAIGHT_AHEAD:
-        motions[:, 2, 3] = step
-    elif guess is MotionGuess.PREVIOUS_MOTION:
-        motions[step:] = relative_motions(true_world_T_cam, step)[:-step]
-    return motions
+def standing_still(frames: int) -> np.ndarray:
+    """Guess that the camera does not move: `world_T_cam` [frames, 4, 4]."""
+    return np.tile(np.eye(4), (frames, 1, 1))
+
+
+def straight_ahead(frames: int) -> np.ndarray:
+    """Guess constant motion: one unit along the optical axis per frame and no turning.
+
+    Returns `world_T_cam` [frames, 4, 4]; it has no unit and is judged after scale alignment.
+    """
+    poses = standing_still(frames)
+    poses[:, 2, 3] = np.arange(frames)
+    return poses
+
+
+def previous_motions(true_world_T_cam: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Guess that the true motion over the `step` frames before repeats itself.
+
+    Returns guessed and true motions [N - 2 step, 4, 4] of the pairs that have one before, from N
+    poses. The guess looks at the truth, one pair late: only its errors per pair mean anything,
+    for chained it is the true path.
+    """
+    motions = relative_motions(true_world_T_cam, step)
+    return motions[:-step], motions[step:]

@@ -145,13 +145,13 @@ def relative_error(predicted: np.ndarray, true: np.ndarray, step: int = 1) -> Re
 
     None where there are no two poses `step` apart.
     """
-    if len(true) <= step:
-        return None
     return motion_error(relative_motions(predicted, step), relative_motions(true, step), step)
 
 
-def motion_error(predicted: np.ndarray, true: np.ndarray, step: int = 1) -> RelativeError:
-    """Return the relative pose error of motions [N, 4, 4] that span `step` frames."""
+def motion_error(predicted: np.ndarray, true: np.ndarray, step: int = 1) -> RelativeError | None:
+    """Return the relative pose error of motions [N, 4, 4] over `step` frames; None for N = 0."""
+    if len(true) == 0:
+        return None
     error = invert_poses(true) @ predicted
     return RelativeError(
         step, len(error),

@@ -1,0 +1,123 @@
+"""Egomotion scores of a model and of the guesses beside it, against a true path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from depth_ros.evaluation.alignment import Alignment, align
+from depth_ros.evaluation.guesses import previous_motions, standing_still, straight_ahead
+from depth_ros.evaluation.trajectories import (
+    PositionError,
+    RelativeError,
+    SegmentError,
+    SnippetError,
+    direction_errors_deg,
+    kitti_segment_errors,
+    motion_error,
+    path_length,
+    position_error,
+    relative_error,
+    relative_motions,
+    snippet_error,
+    stationary_drift,
+)
+
+FITTED_ALIGNMENTS = (Alignment.SE3, Alignment.SCALE, Alignment.SIM3)
+MIN_DIRECTION_M = 0.01
+"""True translations shorter than this have no direction that the truth knows well."""
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Which pairs of frames RPE and direction are measured over, and in whose scale.
+
+    `step` frames lie between the two, about the interval that the pose network answers for;
+    `second` frames make a second.
+    """
+
+    step: int
+    second: int
+    alignment: Alignment
+
+
+@dataclass(frozen=True)
+class MotionScores:
+    """Errors of one path; None where a measure makes no sense or the path is too short for it."""
+
+    name: str
+    positions: tuple[PositionError, ...]
+    pair: RelativeError | None
+    per_second: RelativeError | None
+    direction_median_deg: float | None
+    snippet: SnippetError | None
+    segments: SegmentError | None
+    # Path predicted while the truth stands still; None where it never does.
+    stationary_drift_m: float | None
+
+
+@dataclass(frozen=True)
+class MotionEvaluation:
+    """The model's scores and the guesses' over `frames` frames of a true path."""
+
+    frames: int
+    path_m: float
+    pairing: Pairing
+    model: MotionScores
+    guesses: tuple[MotionScores, ...]
+
+
+def make_pairing(stamps_ns: np.ndarray, interval_s: float, alignment: Alignment) -> Pairing:
+    """Return the steps nearest to the interval and to a second for frames at stamps [N]."""
+    period_s = float(np.median(np.diff(stamps_ns))) * 1e-9
+    return Pairing(max(1, round(interval_s / period_s)), max(1, round(1.0 / period_s)), alignment)
+
+
+def evaluate_motion(predicted: np.ndarray, true: np.ndarray, pairing: Pairing) -> MotionEvaluation:
+    """Score predicted against true poses `world_T_cam` [N, 4, 4], N at least 2."""
+    without_unit = Pairing(pairing.step, pairing.second, Alignment.SCALE)
+    guesses = (
+        path_scores('no motion', standing_still(len(true)), true, pairing),
+        path_scores('straight ahead', straight_ahead(len(true)), true, without_unit),
+        _previous_motion_scores(true, pairing),
+    )
+    return MotionEvaluation(len(true), path_length(true), pairing,
+                            path_scores('model', predicted, true, pairing), guesses)
+
+
+def path_scores(name: str, predicted: np.ndarray, true: np.ndarray,
+                pairing: Pairing) -> MotionScores:
+    """Score one path; RPE and KITTI errors are taken after the pairing's alignment."""
+    aligned = align(predicted, true, pairing.alignment).apply_to_poses(predicted)
+    return MotionScores(
+        name=name,
+        positions=tuple(position_error(predicted, true, kind) for kind in FITTED_ALIGNMENTS),
+        pair=relative_error(aligned, true, pairing.step),
+        per_second=relative_error(aligned, true, pairing.second),
+        direction_median_deg=_direction_median(
+            *(relative_motions(poses, pairing.step) for poses in (predicted, true))),
+        snippet=snippet_error(relative_motions(predicted), relative_motions(true)),
+        segments=kitti_segment_errors(aligned, true),
+        stationary_drift_m=stationary_drift(aligned, true),
+    )
+
+
+def _previous_motion_scores(true: np.ndarray, pairing: Pairing) -> MotionScores:
+    pairs = previous_motions(true, pairing.step)
+    seconds = previous_motions(true, pairing.second)
+    return MotionScores(
+        name='previous true motion',
+        positions=(),
+        pair=motion_error(*pairs, pairing.step),
+        per_second=motion_error(*seconds, pairing.second),
+        direction_median_deg=_direction_median(*pairs),
+        snippet=None,
+        segments=None,
+        stationary_drift_m=None,
+    )
+
+
+def _direction_median(predicted: np.ndarray, true: np.ndarray) -> float | None:
+    errors = direction_errors_deg(predicted, true, MIN_DIRECTION_M)
+    return float(np.median(errors)) if errors.size else None
