@@ -80,7 +80,8 @@ class Backbone(nn.Module):
 
     def forward(self, images01: Tensor) -> list[Tensor]:
         mean, std = self.normalisation.mean, self.normalisation.std
-        return self.features((images01 - mean) * (1.0 / std))
+        normalised = (images01 - mean) * (1.0 / std)
+        return self.features(normalised.contiguous(memory_format=torch.channels_last))
 
 
 def widen_input_filter(filters: Tensor, images: int) -> Tensor:
