@@ -1,0 +1,255 @@
+"""Visual odometry from the relative motions that a pose network answers.
+
+The current frame is always compared with a keyframe, and the path grows only when the keyframe
+advances: the error of the frames in between does not add up, and the network is fed the intervals
+it was trained on. Frames are optical (x right, y down, z forward); the world is the camera's frame
+at the last reset. depth_ros.body_odometry turns the result into body axes.
+
+Covariances [6,6] are ordered (translation, rotation vector), as in ROS, both along world axes.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from depth_ros import se3
+from depth_ros.model_spec import MotionSpec
+
+NS_PER_S = 1_000_000_000
+
+_IMPLAUSIBLE = 10.0
+"""A motion this many times the typical one of its interval is taken for a failure."""
+_LARGE = 1.5
+"""The keyframe advances early when the motion exceeds the typical one this many times."""
+_START_SIGMA = 1e-3
+"""Standard deviation of the first pose [m and rad]: exact by definition, but never zero."""
+_RELATIVE_FLOOR = 0.1
+"""A translation is never known better than sigma_translation of this share of a typical one."""
+_LOST_VARIANCE = np.diag([1e4, 1e4, 1e4, 10.0, 10.0, 10.0])
+"""What an unknown motion adds: 100 m and half a turn [m^2, rad^2]."""
+
+
+class Tracking(enum.Enum):
+    """How the last frame was placed."""
+
+    STARTED = 'started'
+    """It is the origin: the first frame, or the first after a reset."""
+    MOVING = 'moving'
+    STILL = 'still'
+    """It shows what the keyframe shows; the motion is zero by decision, not by estimate."""
+    LOST = 'lost'
+    """The motion is unknown; the pose is the last known one with a huge covariance."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Where the camera went between two frames."""
+
+    previous_stamp_ns: int
+    stamp_ns: int
+    previous_T_current: np.ndarray
+    """float64 [4,4], X_previous = R X_current + t; metres where the scale is known."""
+    tracking: Tracking
+
+
+@dataclass(frozen=True)
+class OdometryState:
+    """The camera's pose and velocity, in optical axes."""
+
+    stamp_ns: int
+    world_T_cam: np.ndarray
+    """float64 [4,4]."""
+    covariance: np.ndarray
+    """float64 [6,6] of the pose; never singular."""
+    linear_velocity: np.ndarray
+    """float64 [3], m/s along the camera's axes."""
+    angular_velocity: np.ndarray
+    """float64 [3], rad/s about the camera's axes."""
+    velocity_covariance: np.ndarray
+    """float64 [6,6] along the camera's axes."""
+    tracking: Tracking
+    resets: int
+    """Resets so far; whenever it grows, the world is a new one."""
+    reset_reason: str
+
+
+@dataclass(frozen=True)
+class OdometrySettings:
+    """Limits of the odometry."""
+
+    max_gap_s: float = 1.0
+    """A longer pause between frames starts a new world."""
+
+
+@dataclass
+class _Keyframe:
+    stamp_ns: int
+    world_T_cam: np.ndarray = field(default_factory=lambda: np.eye(4))
+    covariance: np.ndarray = field(default_factory=lambda: np.eye(6) * _START_SIGMA**2)
+
+
+class OdometryTracker:
+    """Chains keyframes; see the module.
+
+    The caller holds the keyframe's image: after `start`, and after every `update` that returns
+    with `advanced` true, the frame just given is the new keyframe.
+    """
+
+    def __init__(self, spec: MotionSpec, settings: OdometrySettings | None = None) -> None:
+        """Track with the pairs and errors that `spec` tells of."""
+        self._spec = spec
+        self._settings = settings or OdometrySettings()
+        self._key: _Keyframe | None = None
+        self._last_stamp_ns = 0
+        self._worlds = 0
+        self._reason = ''
+        self.advanced = False
+
+    @property
+    def keyframe_stamp_ns(self) -> int | None:
+        """Stamp of the keyframe; None before the first frame."""
+        return None if self._key is None else self._key.stamp_ns
+
+    def break_before(self, stamp_ns: int) -> str | None:
+        """Why a frame of this stamp cannot be compared with the keyframe; None where it can."""
+        if self._key is None:
+            return self._reason or 'first frame'
+        elapsed_s = (stamp_ns - self._last_stamp_ns) / NS_PER_S
+        if elapsed_s < 0:
+            return f'time went back by {-elapsed_s:.3f} s'
+        if elapsed_s > self._settings.max_gap_s:
+            return f'no frame for {elapsed_s:.1f} s'
+        return None
+
+    def reset(self, reason: str) -> None:
+        """Forget the world; the next frame starts a new one."""
+        self._key = None
+        self._reason = reason
+
+    def start(self, stamp_ns: int, reason: str) -> OdometryState:
+        """Make this frame the keyframe and the origin of a new world."""
+        self._worlds += 1
+        self._reason = reason
+        self._key = _Keyframe(stamp_ns)
+        self._last_stamp_ns = stamp_ns
+        self.advanced = True
+        return self._state(self._key, Tracking.STARTED, np.zeros(6), _LOST_VARIANCE)
+
+    def hold(self, stamp_ns: int) -> OdometryState:
+        """The frame shows what the keyframe shows: the camera stands still.
+
+        The keyframe's image stays, so that a slow creep shows at last; its stamp follows.
+        """
+        key = self._keyframe()
+        key.stamp_ns = self._last_stamp_ns = stamp_ns
+        self.advanced = False
+        return self._state(key, Tracking.STILL, np.zeros(6), np.eye(6) * _START_SIGMA**2)
+
+    def lose(self, stamp_ns: int) -> OdometryState:
+        """The frame could not be compared, for want of texture or of a plausible answer.
+
+        A single such frame leaves the keyframe as it is; after a whole interval of them the next
+        one is the keyframe, and the uncertainty stays in the pose until a reset.
+        """
+        key = self._keyframe()
+        lost = _Keyframe(stamp_ns, key.world_T_cam, key.covariance + _LOST_VARIANCE)
+        self._last_stamp_ns = stamp_ns
+        self.advanced = (stamp_ns - key.stamp_ns) / NS_PER_S >= 2.0 * self._spec.interval_s
+        if self.advanced:
+            self._key = lost
+        return self._state(lost, Tracking.LOST, np.zeros(6), _LOST_VARIANCE)
+
+    def update(self, stamp_ns: int, motion: np.ndarray, scale: float) -> OdometryState:
+        """Place a frame by its motion from the keyframe.
+
+        Args:
+            stamp_ns: the frame's stamp, not before the previous frame's.
+            motion: [6] axis-angle [rad] and translation in the model's unit, previous_T_current.
+            scale: metres per unit of the model.
+
+        Returns:
+            The pose; tracking LOST where the motion is not plausible.
+        """
+        key = self._keyframe()
+        elapsed_s = max((stamp_ns - key.stamp_ns) / NS_PER_S, 1e-9)
+        intervals = elapsed_s / self._spec.interval_s
+        turn, length = float(np.linalg.norm(motion[:3])), float(np.linalg.norm(motion[3:]))
+        limit = _IMPLAUSIBLE * max(1.0, intervals)
+        plausible = (
+            math.isfinite(turn + length)
+            and length <= limit * self._spec.translation
+            and turn <= min(limit * self._spec.rotation_rad, math.pi)
+        )
+        if not plausible:
+            return self.lose(stamp_ns)
+        key_T_current = se3.motion_to_matrix(motion)
+        key_T_current[:3, 3] *= scale
+        noise = self._pair_covariance(length, scale)
+        current = _Keyframe(
+            stamp_ns,
+            se3.orthonormalised(key.world_T_cam @ key_T_current),
+            _chained_covariance(key, key_T_current, noise),
+        )
+        velocity = se3.matrix_to_motion(key_T_current)[[3, 4, 5, 0, 1, 2]] / elapsed_s
+        velocity[:3] = key_T_current[:3, :3].T @ velocity[:3]
+        self._last_stamp_ns = stamp_ns
+        # Stamps jitter: a frame one tenth early completes the interval too.
+        self.advanced = (
+            intervals >= 0.9
+            or length > _LARGE * self._spec.translation
+            or turn > _LARGE * self._spec.rotation_rad
+        )
+        if self.advanced:
+            self._key = current
+        return self._state(current, Tracking.MOVING, velocity, noise / elapsed_s**2)
+
+    def _keyframe(self) -> _Keyframe:
+        if self._key is None:
+            raise RuntimeError('OdometryTracker: start comes before hold, lose and update')
+        return self._key
+
+    def _pair_covariance(self, length: float, scale: float) -> np.ndarray:
+        spec = self._spec
+        floor = _RELATIVE_FLOOR * spec.translation
+        sigma_t = scale * spec.sigma_translation * math.hypot(length, floor)
+        sigma_r = spec.sigma_rotation_rad
+        return np.diag([sigma_t**2] * 3 + [sigma_r**2] * 3)
+
+    def _state(
+        self,
+        frame: _Keyframe,
+        tracking: Tracking,
+        velocity: np.ndarray,
+        velocity_covariance: np.ndarray,
+    ) -> OdometryState:
+        return OdometryState(
+            stamp_ns=frame.stamp_ns,
+            world_T_cam=frame.world_T_cam.copy(),
+            covariance=frame.covariance.copy(),
+            linear_velocity=velocity[:3],
+            angular_velocity=velocity[3:],
+            velocity_covariance=velocity_covariance,
+            tracking=tracking,
+            resets=max(0, self._worlds - 1),
+            reset_reason=self._reason,
+        )
+
+
+def _chained_covariance(
+    key: _Keyframe, key_T_current: np.ndarray, noise: np.ndarray
+) -> np.ndarray:
+    """First-order error of world_T_key @ key_T_current.
+
+    An error dr of the key's rotation moves the far end of the step by dr x (R t); errors of the
+    step itself turn from the key's axes into the world's.
+    """
+    world_R_key = key.world_T_cam[:3, :3]
+    carry = np.eye(6)
+    carry[:3, 3:] = -se3.skew(world_R_key @ key_T_current[:3, 3])
+    turn = np.zeros((6, 6))
+    turn[:3, :3] = turn[3:, 3:] = world_R_key
+    return carry @ key.covariance @ carry.T + turn @ noise @ turn.T
