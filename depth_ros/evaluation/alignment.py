@@ -15,14 +15,14 @@ import numpy as np
 class Alignment(enum.Enum):
     """What may differ between the two worlds. Name it wherever a figure stands."""
 
-    # The first poses are made to coincide; nothing is fitted.
     NONE = 'none'
-    # Best rotation and translation: for metric models.
+    """The first poses are made to coincide; nothing is fitted."""
     SE3 = 'SE(3)'
-    # Best rotation, translation and scale: for models without a scale.
+    """Best rotation and translation: for metric models."""
     SIM3 = 'Sim(3)'
-    # The first poses coincide, then the best scale about the first position.
+    """Best rotation, translation and scale: for models without a scale."""
     SCALE = 'scale'
+    """The first poses coincide, then the best scale about the first position."""
 
 
 @dataclass(frozen=True)

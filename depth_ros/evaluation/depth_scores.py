@@ -25,10 +25,10 @@ class DepthScores:
 
     name: str
     images: int
-    # Share of the pixels with truth that have a prediction; the metrics are over those.
     coverage: float
-    # None for what has no unit, such as a constant.
+    """Share of the pixels with truth that have a prediction; the metrics are over those."""
     unscaled: DepthMetrics | None
+    """None for what has no unit, such as a constant."""
     median_scaled: DepthMetrics
     stability: ScaleStability
 

@@ -19,12 +19,12 @@ from depth_ros.evaluation.trajectories import relative_motions
 class DepthGuesses:
     """Depth maps [H, W], without holes, that are the same for each evaluated frame."""
 
-    # Ones: with median scaling, the best that a flat wall can do.
     constant: np.ndarray
-    # Per-pixel mean of the training frames' known depths; None without training frames.
+    """Ones: with median scaling, the best that a flat wall can do."""
     image_blind: np.ndarray | None
-    # Depth of the last training frame; None without training frames.
+    """Per-pixel mean of the training frames' known depths; None without training frames."""
     held: np.ndarray | None
+    """Depth of the last training frame; None without training frames."""
 
     def items(self) -> tuple[tuple[str, np.ndarray], ...]:
         """Return (name, depth map) of each guess there is."""

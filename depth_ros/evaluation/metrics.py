@@ -58,8 +58,8 @@ class ScaleStability:
     """How one factor would do for all images: ratios are median(truth)/median(prediction)."""
 
     median_ratio: float
-    # Standard deviation of ratio / median_ratio; 0 for a prediction off by one constant.
     relative_std: float
+    """Standard deviation of ratio / median_ratio; 0 for a prediction off by one constant."""
 
 
 def comparable_pixels(truth_m: np.ndarray, predicted_m: np.ndarray,

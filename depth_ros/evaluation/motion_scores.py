@@ -53,8 +53,8 @@ class MotionScores:
     direction_median_deg: float | None
     snippet: SnippetError | None
     segments: SegmentError | None
-    # Path predicted while the truth stands still; None where it never does.
     stationary_drift_m: float | None
+    """Path predicted while the truth stands still; None where it never does."""
 
 
 @dataclass(frozen=True)

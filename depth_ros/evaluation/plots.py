@@ -132,8 +132,8 @@ def _widened(limits: tuple[float, float], length: float) -> tuple[float, float]:
 
 
 def _ticks(limits: tuple[float, float]) -> list[float]:
-    """Return about five round values within the limits: steps of 1, 2 or 5 times a power of 10."""
-    raw = (limits[1] - limits[0]) / 5
+    """Return about six round values within the limits: steps of 1, 2 or 5 times a power of 10."""
+    raw = (limits[1] - limits[0]) / 6
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
     first, last = math.ceil(limits[0] / step), math.floor(limits[1] / step)

@@ -117,8 +117,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]],
         if len(row) != len(columns):
             raise ValueError(f'row {row!r} has {len(row)} cells for {len(columns)} columns')
     head = ''.join(f'<th>{html.escape(name)}</th>' for name in columns)
+    strong_class = ' class="strong"'
     body = ''.join(
-        f'<tr{" class=strong" if index in strong else ""}>'
+        f'<tr{strong_class if index in strong else ""}>'
         + ''.join(f'<td>{html.escape(cell)}</td>' for cell in row) + '</tr>\n'
         for index, row in enumerate(rows))
     return Html(f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
@@ -129,7 +130,7 @@ def pictures(row: Sequence[Picture], max_width: int = 480, jpeg_quality: int = 8
     """Return pictures side by side, embedded as JPEG no wider than `max_width` pixels."""
     figures = ''.join(
         f'<figure><img alt="{html.escape(picture.caption)}" '
-        f'src="data:image/jpeg;base64,{_jpeg(picture.image, max_width, jpeg_quality)}">'
+        f'src="data:image/jpeg;base64,{_jpeg(picture.image, max_width, jpeg_quality)}"/>'
         f'<figcaption>{html.escape(picture.caption)}</figcaption></figure>' for picture in row)
     return Html(f'<div class="row">{figures}</div>')
 

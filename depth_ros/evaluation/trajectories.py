@@ -26,8 +26,8 @@ class PositionError:
     mean: float
     median: float
     max: float
-    # ATE as a share of the true path's length; None where the truth stands still.
     path_share: float | None
+    """ATE as a share of the true path's length; None where the truth stands still."""
 
 
 @dataclass(frozen=True)
