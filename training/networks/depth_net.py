@@ -48,11 +48,11 @@ class DepthDecoder(nn.Module):
         )
         self.heads = nn.ModuleList(reflected_conv(channels[level], 1) for level in range(SCALES))
 
-    def forward(self, features: Sequence[Tensor], scales: int) -> list[Tensor]:
-        """Disparities of the `scales` finest levels, finest first."""
+    def forward(self, features: Sequence[Tensor], scales: int, finest: int) -> list[Tensor]:
+        """Disparities of the levels finest .. scales - 1, finest first; finer ones are not run."""
         x = features[-1]
         disparities: list[Tensor] = []
-        for level in reversed(range(LEVELS)):
+        for level in reversed(range(finest, LEVELS)):
             x = self.first[level](x)
             x = functional.interpolate(x, scale_factor=2.0, mode='nearest')
             if level > 0:
@@ -66,8 +66,9 @@ class DepthDecoder(nn.Module):
 class DepthNet(nn.Module):
     """One image -> disparity, 0 far and 1 near (see training.geometry.disparity_to_depth).
 
-    forward: image [B, 3, H, W] RGB in [0, 1], H and W multiples of 32 -> list of `scales`
-    tensors [B, 1, H / 2^s, W / 2^s], finest first. Only the finest is wanted for inference.
+    forward: image [B, 3, H, W] RGB in [0, 1], H and W multiples of 32 -> list of tensors
+    [B, 1, H / 2^s, W / 2^s] for s = finest .. scales - 1. All four are wanted in training, one
+    for inference.
     """
 
     def __init__(self, backbone: Backbone, decoder_channels: Sequence[int]) -> None:
@@ -75,5 +76,5 @@ class DepthNet(nn.Module):
         self.encoder = backbone
         self.decoder = DepthDecoder(backbone.channels, decoder_channels)
 
-    def forward(self, image01: Tensor, scales: int = SCALES) -> list[Tensor]:
-        return self.decoder(self.encoder(image01), scales)
+    def forward(self, image01: Tensor, scales: int = SCALES, finest: int = 0) -> list[Tensor]:
+        return self.decoder(self.encoder(image01), scales, finest)
