@@ -1,0 +1,1 @@
+"""The command line: one verb a file, each with NAME, HELP, add_arguments(parser) and run(args)."""

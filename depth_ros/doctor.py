@@ -1,0 +1,193 @@
+"""Checks whether this machine can run depth_ros: each finding with what to do about it.
+
+Nothing here needs a running ROS graph, and whatever is missing becomes a finding, not an error.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from depth_ros import transport
+from depth_ros.backends import BackendOptions, open_backend
+from depth_ros.errors import DepthRosError
+from depth_ros.model import DEFAULT_MODEL, Model, ScaleKind
+
+TIMED_RUNS = 10
+ROS_WHEEL_DISTROS = ('jazzy', 'kilted')
+# Twice what export accepted: another processor rounds differently, a wrong runtime is far off.
+PARITY_MARGIN = 2.0
+
+
+class State(enum.Enum):
+    """How bad a finding is."""
+
+    OK = 'ok'
+    WARNING = 'warning'
+    BROKEN = 'broken'
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check saw."""
+
+    name: str
+    state: State
+    found: str
+    cure: str = ''
+    """What to do, empty where nothing is wrong."""
+
+
+def examine(model: str = DEFAULT_MODEL) -> list[Finding]:
+    """Every check, in the order in which a user would mend what is broken."""
+    return [
+        _module('numpy', 'pip install "numpy<2", or apt-get install python3-numpy'),
+        _module('cv2', 'pip install "opencv-python-headless<4.12", or python3-opencv from apt'),
+        _module('rosbags', 'pip install rosbags'),
+        check_ros(),
+        _optional('tf2_msgs', 'publish_tf and transforms to a base frame',
+                  'apt-get install ros-$ROS_DISTRO-tf2-msgs'),
+        _optional('cv_bridge', 'Bayer and YUV images',
+                  'pip install cv-bridge, or apt-get install ros-$ROS_DISTRO-cv-bridge'),
+        *check_transport(),
+        check_onnxruntime(),
+        check_model(model),
+    ]
+
+
+def check_ros() -> Finding:
+    """Whether rclpy loads, of which distro, over which middleware."""
+    cure = 'source /opt/ros/<distro>/setup.bash, or `pip install depth_ros[jazzy]` without ROS'
+    try:
+        rclpy = importlib.import_module('rclpy')
+        middleware = rclpy.get_rmw_implementation_identifier()
+    except Exception as error:  # a broken middleware raises errors of its own
+        return Finding('rclpy', State.BROKEN, _first_line(error), cure)
+    return Finding('rclpy', State.OK, f'ROS 2 {ros_distro() or "(distro unknown)"}, {middleware}')
+
+
+def ros_distro() -> str | None:
+    """'jazzy', 'kilted', ...: of the sourced ROS install, else of the installed wheels."""
+    if os.environ.get('ROS_DISTRO'):
+        return os.environ['ROS_DISTRO']
+    for distro in ROS_WHEEL_DISTROS:
+        if _version(f'ros-{distro}-rclpy'):
+            return distro
+    return None
+
+
+def check_transport() -> list[Finding]:
+    """Whether large images get from process to process."""
+    problems = transport.find_problems(os.environ)
+    if problems:
+        # Launch files, demo and play set the profile themselves, so this breaks nothing of ours.
+        return [Finding('transport', State.WARNING, p.what, p.cure) for p in problems]
+    profile = transport.user_profile(os.environ, Path.cwd())
+    size = transport.shared_memory_bytes()
+    shared = 'no /dev/shm' if size is None else f'/dev/shm of {size >> 20} MiB'
+    return [Finding('transport', State.OK, f'profile {profile}, {shared}')]
+
+
+def check_onnxruntime() -> Finding:
+    """Whether ONNX Runtime loads, and the processors it offers."""
+    try:
+        onnxruntime = importlib.import_module('onnxruntime')
+        providers = ', '.join(onnxruntime.get_available_providers())
+    except Exception as error:  # built for another numpy or C library: not only ImportError
+        cure = 'pip install onnxruntime (with a CUDA GPU: onnxruntime-gpu)'
+        return Finding('onnxruntime', State.BROKEN, _first_line(error), cure)
+    return Finding('onnxruntime', State.OK, f'{onnxruntime.__version__}: {providers}')
+
+
+def check_model(name: str) -> Finding:
+    """Whether a model loads, how long it computes, and whether it answers as it should."""
+    label = f'model {name}'
+    cure = '`depth_ros models` lists what is there; make one with `depth_ros train` or `import`'
+    try:
+        model = Model.load(name)
+        backend = open_backend(model.depth_path, BackendOptions())
+        try:
+            milliseconds, difference = _run(model, backend.run)
+            runtime = backend.description
+        finally:
+            backend.close()
+    except DepthRosError as error:
+        return Finding(label, State.BROKEN, str(error), cure)
+    found = f'{milliseconds:.1f} ms a frame on {runtime}'
+    if difference is None:
+        return Finding(label, State.WARNING, f'{found}; no samples to compare with',
+                       'export the model again: its folder has no samples.npz')
+    if difference > PARITY_MARGIN * model.spec.tolerance:
+        return Finding(
+            label, State.BROKEN,
+            f'{found}; depth is off by {difference:.2g} of what training computed',
+            'install the onnxruntime version of requirements/constraints.txt, or export again')
+    found = f'{found}; equals training to {difference:.1g}'
+    if model.spec.scale is ScaleKind.UP_TO_SCALE:
+        return Finding(label, State.WARNING, f'{found}; its depth has no unit',
+                       'choose where metres come from with the parameter scale')
+    return Finding(label, State.OK, found)
+
+
+def _run(
+    model: Model, run: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
+) -> tuple[float, float | None]:
+    """Median milliseconds of one frame; largest relative difference from samples, if any."""
+    spec, samples = model.spec, model.samples()
+    images = samples.get('image')
+    if images is None:
+        images = np.full((1, spec.height, spec.width, 3), 128, np.uint8)
+    answers, seconds = [], []
+    for index in range(max(TIMED_RUNS, len(images)) + 1):
+        inputs = {'image': np.ascontiguousarray(images[index % len(images)][None])}
+        if 'intrinsics' in samples:
+            inputs['intrinsics'] = samples['intrinsics'][index % len(images)][None]
+        started = time.perf_counter()
+        depth = run(inputs)['depth']
+        seconds.append(time.perf_counter() - started)
+        if index < len(images):
+            answers.append(depth[0].copy())
+    milliseconds = 1e3 * float(np.median(seconds[1:]))
+    if 'depth' not in samples:
+        return milliseconds, None
+    truth = samples['depth']
+    return milliseconds, float(np.max(np.abs(np.stack(answers) - truth) / truth))
+
+
+def _module(name: str, cure: str) -> Finding:
+    """A Python module without which nothing works."""
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:  # a library built for another numpy raises what it likes
+        return Finding(name, State.BROKEN, _first_line(error), cure)
+    version = getattr(module, '__version__', None) or _version(name) or 'unknown'
+    return Finding(name, State.OK, f'{version} (Python {platform.python_version()})')
+
+
+def _optional(name: str, purpose: str, cure: str) -> Finding:
+    """A Python module that some part wants."""
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # as above
+        return Finding(name, State.WARNING, f'{_first_line(error)}: no {purpose}', cure)
+    return Finding(name, State.OK, purpose)
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
