@@ -149,7 +149,7 @@ def _route(floor: _Floor, rng: np.random.Generator, length_m: float) -> np.ndarr
     cells = [here]
     total, barren = 0.0, 0
     heading = rng.uniform(-np.pi, np.pi)
-    while total < 1.25 * length_m and barren < 50:
+    while total < 1.6 * length_m and barren < 50:
         candidates = places[rng.integers(len(places), size=8)]
         offsets = candidates - np.array(here)
         distance = np.hypot(*offsets.T) * _CELL_M * _STRIDE

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from depth_ros.camera import Intrinsics
-from depth_ros.synthetic.scene import Scene, Surface
+from depth_ros.synthetic.scene import Scene
 
 _SAMPLES = 2  # per pixel and direction
 _NEAR_M = 0.01
@@ -37,6 +37,13 @@ class _Grid:
             (np.arange(dense.width) - dense.cx) / dense.fx,
             (np.arange(dense.height) - dense.cy) / dense.fy,
             (dense.fx, dense.fy),
+        )
+
+    def overlaps(self, window: tuple[float, float, float, float]) -> bool:
+        """Whether any ray goes through a window x0, x1, y0, y1."""
+        x0, x1, y0, y1 = window
+        return bool(
+            x0 <= self.x[-1] and x1 >= self.x[0] and y0 <= self.y[-1] and y1 >= self.y[0]
         )
 
 
@@ -74,9 +81,9 @@ def render(
     Returns:
         picture uint8 RGB [H,W,3], and depth float32 [H,W] in metres at the pixel centres.
     """
-    seen = _seen_surfaces(scene.surfaces, np.asarray(world_T_cam, np.float64))
-    _, inverse = _nearest(scene, seen, _Grid.of(intrinsics, 1))
     fine = _Grid.of(intrinsics, _SAMPLES)
+    seen = _seen_surfaces(scene, fine, np.asarray(world_T_cam, np.float64))
+    _, inverse = _nearest(scene, seen, _Grid.of(intrinsics, 1))
     colours = _shade(scene, seen, fine, _nearest(scene, seen, fine)[0])
     size = (intrinsics.width, intrinsics.height)
     with np.errstate(divide='ignore'):
@@ -84,21 +91,21 @@ def render(
     return cv2.resize(colours, size, interpolation=cv2.INTER_AREA), depth
 
 
-def _seen_surfaces(surfaces: tuple[Surface, ...], world_T_cam: np.ndarray) -> list[_Seen]:
+def _seen_surfaces(scene: Scene, grid: _Grid, world_T_cam: np.ndarray) -> list[_Seen]:
+    """What faces the camera and lies in its view."""
     rotation, position = world_T_cam[:3, :3], world_T_cam[:3, 3]
+    behind = np.einsum('ij,ij->i', scene.normals, scene.origins - position)
     seen = []
-    for index, surface in enumerate(surfaces):
-        offset = surface.origin - position
-        facing = float(surface.normal @ offset)
-        if facing > -1e-6:
-            continue
+    for index in np.flatnonzero(behind < -1e-6):
+        surface = scene.surfaces[index]
         window = _window((surface.corners() - position) @ rotation)
-        if window is None:
+        if window is None or not grid.overlaps(window):
             continue
-        inverse = rotation.T @ surface.normal / facing
+        offset = surface.origin - position
+        inverse = rotation.T @ surface.normal / behind[index]
         u = rotation.T @ surface.u_axis - float(surface.u_axis @ offset) * inverse
         v = rotation.T @ surface.v_axis - float(surface.v_axis @ offset) * inverse
-        seen.append(_Seen(index, inverse, u, v, -facing, window))
+        seen.append(_Seen(int(index), inverse, u, v, -float(behind[index]), window))
     return seen
 
 
@@ -206,14 +213,17 @@ def _trilinear(
     total = np.zeros((u.size, 3), np.float32)
     for index in range(int(level.min()), min(int(level.max()) + 1, len(levels) - 1) + 1):
         weight = 1 - np.abs(level - index)
-        part = np.flatnonzero(weight > 0)
-        if part.size == 0:
-            continue
         scale = np.float32(0.5**index)
-        texture = _sample(
-            levels[index], u[part] * scale - 0.5, v[part] * scale - 0.5, cv2.BORDER_WRAP
-        )
-        total[part] += weight[part, None] * texture
+        if weight.min() > 0:
+            texture = _sample(levels[index], u * scale - 0.5, v * scale - 0.5, cv2.BORDER_WRAP)
+            total += weight[:, None] * texture
+            continue
+        part = np.flatnonzero(weight > 0)
+        if part.size:
+            texture = _sample(
+                levels[index], u[part] * scale - 0.5, v[part] * scale - 0.5, cv2.BORDER_WRAP
+            )
+            total[part] += weight[part, None] * texture
     return total
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -117,6 +118,16 @@ class Scene:
     lightmaps: tuple[np.ndarray, ...]
     textures: tuple[tuple[np.ndarray, ...], ...]
 
+    @cached_property
+    def origins(self) -> np.ndarray:
+        """A corner of every surface, float64 [N,3]."""
+        return np.stack([surface.origin for surface in self.surfaces])
+
+    @cached_property
+    def normals(self) -> np.ndarray:
+        """The unit vector out of the front of every surface, float64 [N,3]."""
+        return np.stack([surface.normal for surface in self.surfaces])
+
 
 @dataclass(frozen=True)
 class RoomMaterials:
@@ -137,7 +148,7 @@ def box_surfaces(box: Box) -> list[Surface]:
     """The faces of a box, seen from outside; one that lies on the floor is left out."""
     faces = _faces(np.array(box.centre), np.array(box.size), box.world_R_box, outwards=1.0)
     materials = [box.material] * 4 + [box.top or box.material, box.material]
-    surfaces = [_surface(*face, material) for face, material in zip(faces, materials)]
+    surfaces = [Surface(*face, material) for face, material in zip(faces, materials)]
     on_floor = box.centre[2] - box.size[2] / 2 < 1e-3
     return surfaces[:5] if on_floor else surfaces
 
@@ -147,7 +158,7 @@ def room_surfaces(size: tuple[float, float, float], materials: RoomMaterials) ->
     extent = np.array(size)
     faces = _faces(extent / 2, extent, np.eye(3), outwards=-1.0)
     order = (*materials.walls, materials.ceiling, materials.floor)
-    return [_surface(*face, material) for face, material in zip(faces, order)]
+    return [Surface(*face, material) for face, material in zip(faces, order)]
 
 
 def _faces(
@@ -166,14 +177,3 @@ def _faces(
             normal = outwards * sign * rotation[:, axis]
             faces.append((origin, u, v, normal, (float(u_length), float(v_length))))
     return faces
-
-
-def _surface(
-    origin: np.ndarray,
-    u_axis: np.ndarray,
-    v_axis: np.ndarray,
-    normal: np.ndarray,
-    size: tuple[float, float],
-    material: Material,
-) -> Surface:
-    return Surface(origin, u_axis, v_axis, normal, size, material)
