@@ -32,23 +32,12 @@ from training.half_precision import to_half_precision
 from training.networks.depth_net import SCALES, DepthNet
 from training.networks.pose_net import PoseNet
 from training.parity import check_parity
+from training.samples import SampleFrames
 
 # Largest relative difference between a graph and torch. Half precision rounds every activation
 # to one part in 2000; the worst pixel of a depth network with some twenty layers shows a few
 # per cent, the median one a few per mille.
 TOLERANCE = {Precision.FP32: 1e-3, Precision.FP16: 3e-2}
-
-
-@dataclass(frozen=True)
-class SampleFrames:
-    """Real frames that the export is checked with and that go with the model.
-
-    image uint8 [n, H, W, 3] RGB at the network's size; pairs: previous and current likewise,
-    None where there is no pose network. All freely licensed.
-    """
-
-    image: np.ndarray
-    pairs: tuple[np.ndarray, np.ndarray] | None
 
 
 @dataclass(frozen=True)
@@ -102,10 +91,12 @@ def _torch_answers(
     depth_graph: DepthGraph, pose_graph: PoseGraph | None, samples: SampleFrames
 ) -> dict[str, np.ndarray]:
     answers = {'image': samples.image, 'depth': _answer(depth_graph, samples.image)}
-    if pose_graph is not None and samples.pairs is not None:
-        previous, current = samples.pairs
-        motion = _answer(pose_graph, previous, current)
-        answers |= {'previous': previous, 'current': current, 'motion': motion}
+    if pose_graph is not None:
+        answers |= {
+            'previous': samples.previous,
+            'current': samples.current,
+            'motion': _answer(pose_graph, samples.previous, samples.current),
+        }
     return answers
 
 
@@ -130,15 +121,13 @@ def _check(spec: ModelSpec, samples: SampleFrames, pose_net: PoseNet | None) -> 
         raise ModelError(f'cannot export {spec.precision.value}; allowed: {allowed}')
     if (pose_net is None) != (spec.motion is None):
         raise ModelError('a spec has a motion exactly where the model has a pose network')
-    if (pose_net is None) != (samples.pairs is None):
-        raise ModelError('samples have pairs exactly where the model has a pose network')
-    for image in (samples.image, *(samples.pairs or ())):
+    for image in (samples.image, samples.previous, samples.current):
         expected = (spec.height, spec.width, 3)
         if image.dtype != np.uint8 or image.shape[1:] != expected or len(image) == 0:
             raise ModelError(
                 f'samples are {image.dtype} {image.shape}; need uint8 [n > 0, {expected}]'
             )
-    if samples.pairs is not None and len(samples.pairs[0]) != len(samples.pairs[1]):
+    if len(samples.previous) != len(samples.current):
         raise ModelError('samples have different numbers of previous and current frames')
 
 
