@@ -1,0 +1,117 @@
+"""Train or fine-tune a model on bags of one's own camera."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from depth_ros.errors import ConfigError, DepthRosError
+from depth_ros.resources import config_file
+
+if TYPE_CHECKING:
+    from training.config import BagSource, TrainConfig
+
+NAME = 'train'
+HELP = 'train or fine-tune a model on bags'
+
+DESCRIPTION = """\
+Learns depth and egomotion from the images of one or several bags, alone or with what truth they
+hold, and writes a model folder that the node and the other verbs take.
+
+  depth_ros train --bag my_bag --out my_model
+  depth_ros train --bag my_bag --out my_model --init lite0
+  depth_ros train --bag a:0-280 --bag b@4 --out m --set loss.depth=1 --set loss.motion=0.1
+  depth_ros train --resume --workdir runs/my_model --out my_model
+
+Everything that can be set stands in the presets, config/training/*.yaml, with comments. Logs
+(losses.csv, TensorBoard), pictures and checkpoints go to the workdir.
+"""
+
+_BAG = re.compile(r'(?P<path>.+?)(:(?P<first>\d*)-(?P<last>\d*))?(@(?P<weight>[\d.]+))?')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments to its parser."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = DESCRIPTION
+    parser.add_argument(
+        '--bag', action='append', default=[], metavar='BAG[:FIRST-LAST][@WEIGHT]',
+        help='a bag; of it the images FIRST up to, without, LAST; drawn WEIGHT times as often',
+    )  # fmt: skip
+    parser.add_argument('--out', type=Path, required=True, help='model folder to make')
+    parser.add_argument(
+        '--preset', default='lite0',
+        help='name of a preset in config/training, or a YAML file (default: lite0)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--set', action='append', default=[], metavar='KEY=VALUE', dest='overrides',
+        help='change a value of the preset, for example run.epochs=40',
+    )  # fmt: skip
+    parser.add_argument(
+        '--init', type=Path, metavar='MODEL',
+        help='start from a model, an official Monodepth2 folder, a checkpoint or a workdir',
+    )  # fmt: skip
+    parser.add_argument('--workdir', type=Path, help='folder of the run (default: runs/OUT)')
+    parser.add_argument(
+        '--resume', action='store_true',
+        help='go on from the last checkpoint in the workdir; without --bag as it was begun',
+    )  # fmt: skip
+    parser.add_argument('--first', type=int, help='first image of every bag, from 0')
+    parser.add_argument('--last', type=int, help='the image after the last of every bag')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; 0 when the model was written."""
+    try:
+        from training.config import load_config
+        from training.train import RunPaths, read_run_config, run_training
+    except ImportError as error:
+        raise DepthRosError(
+            f'training needs more than the runtime ({error}); install it with: '
+            f"pip install 'depth_ros[training]'"
+        ) from None
+    workdir = args.workdir or Path('runs') / args.out.name
+    config: TrainConfig
+    if args.resume and not args.bag:
+        if args.overrides:
+            raise ConfigError('--set cannot change a run that is resumed; leave it out')
+        config = read_run_config(workdir)
+    else:
+        bags = [parse_bag(text, args.first, args.last) for text in args.bag]
+        config = load_config(find_preset(args.preset), args.overrides, bags)
+    run_training(config, RunPaths(args.out, workdir, args.init, args.resume), print)
+    return 0
+
+
+def find_preset(name: str) -> Path:
+    """A YAML file as it is, else the installed preset of that name.
+
+    Raises:
+        ConfigError: neither; the message lists the presets.
+    """
+    if name.endswith(('.yaml', '.yml')):
+        return Path(name)
+    return config_file(f'training/{name}.yaml')
+
+
+def parse_bag(text: str, first: int | None = None, last: int | None = None) -> BagSource:
+    """Read BAG[:FIRST-LAST][@WEIGHT]; `first` and `last` stand in where it gives no range.
+
+    Raises:
+        ConfigError: the range or weight makes no sense.
+    """
+    from training.config import BagSource
+
+    match = _BAG.fullmatch(text)
+    if match is None:
+        raise ConfigError(f'--bag {text!r} must be BAG[:FIRST-LAST][@WEIGHT]')
+    given = match['first'] is not None
+    try:
+        weight = float(match['weight'] or 1)
+    except ValueError:
+        raise ConfigError(f'--bag {text!r}: weight {match["weight"]!r} is no number') from None
+    begin = int(match['first'] or 0) if given else (first or 0)
+    end = (int(match['last']) if match['last'] else None) if given else last
+    return BagSource(Path(match['path']), begin, end, weight)

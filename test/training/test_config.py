@@ -1,0 +1,99 @@
+"""Presets are read strictly: what is unknown or of the wrong type is refused by name."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from depth_ros.errors import ConfigError
+from depth_ros.model import Fit
+from training.config import BagSource, MotionMeasure, Schedule, TrainConfig, load_config
+from training.strict import parse, to_plain
+
+PRESETS = sorted(Path(__file__).parents[2].glob('config/training/*.yaml'))
+BAGS = (BagSource(Path('some_bag')),)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / 'preset.yaml'
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize('preset', PRESETS, ids=lambda path: path.stem)
+def test_shipped_presets_are_valid_and_named_as_their_file(preset: Path) -> None:
+    config = load_config(preset, bags=BAGS)
+    assert config.name == preset.stem
+    assert config.bags == BAGS
+
+
+def test_config_survives_the_way_through_yaml() -> None:
+    config = load_config(PRESETS[0], ['pairs.measure=pose', 'data.cache=/somewhere'], BAGS)
+    again = parse(TrainConfig, yaml.safe_load(yaml.safe_dump(to_plain(config))))
+    assert again == config
+    assert again.pairs.measure is MotionMeasure.POSE
+
+
+def test_values_are_typed(tmp_path: Path) -> None:
+    text = 'optimizer: {lr: 1e-3, schedule: step}\ndata: {fit: crop}\nbags: [{path: x, last: 9}]'
+    config = load_config(write(tmp_path, text))
+    assert config.optimizer.lr == 1e-3
+    assert config.optimizer.schedule is Schedule.STEP
+    assert config.data.fit is Fit.CROP
+    assert config.bags == (BagSource(Path('x'), last=9),)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('los: {}', "unknown key 'los' .*loss"),
+        ('loss: {depht: 1}', r"unknown key 'loss.depht' \(allowed: depth, motion"),
+        ('run: {batch_size: many}', "run.batch_size is 'many', but must be int"),
+        ('run: {batch_size: true}', 'run.batch_size is True, but must be int'),
+        ('run: {batch_size: 0}', 'run.batch_size 0 must be 1 or more'),
+        ('run: {device: tpu}', "'tpu' .*auto, cpu, cuda"),
+        ('data: {width: 100}', 'data.width 100 must be a multiple of 32'),
+        ('data: {fit: squash}', "data.fit is 'squash' .*stretch, crop, letterbox"),
+        ('optimizer: {lr: fast}', "optimizer.lr is 'fast', but must be a number"),
+        ('loss: {photometric: 0}', 'nothing to learn from'),
+        ('pairs: {min_parallax: 0.5}', 'must be below'),
+        ('loss: 3', 'loss must be a mapping'),
+        ('bags: [{first: 2}]', r'bags\[0\].path is missing'),
+        ('bags: [{path: x, first: 5, last: 5}]', 'last frame 5 must be above the first'),
+        ('- a', 'must be a mapping'),
+        ('a: [', 'is not YAML'),
+    ],
+)
+def test_refusals_name_value_and_allowed(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config(write(tmp_path, text), bags=() if 'bags' in text else BAGS)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('override', 'message'),
+    [
+        ('run.epochs', 'must be section.key=value'),
+        ('run.epoch=3', "unknown key 'run.epoch'"),
+        ('name.x=3', "'x' lies below a value"),
+        ('run.epochs=[', '--set'),
+    ],
+)
+def test_bad_overrides_are_refused(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(PRESETS[0], [override], BAGS)
+
+
+def test_overrides_reach_their_key_and_no_other() -> None:
+    before = load_config(PRESETS[0], bags=BAGS)
+    after = load_config(PRESETS[0], ['run.epochs=3', 'optimizer.clip=null'], BAGS)
+    assert (after.run.epochs, after.optimizer.clip) == (3, None)
+    assert after.run.batch_size == before.run.batch_size
+    assert after.loss == before.loss
+
+
+def test_missing_preset_and_missing_bag(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match='cannot be read'):
+        load_config(tmp_path / 'none.yaml', bags=BAGS)
+    with pytest.raises(ConfigError, match='no bag to train on'):
+        load_config(write(tmp_path, ''))

@@ -1,0 +1,195 @@
+"""What a run leaves in its folder while it goes: checkpoints, CSV logs, pictures."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import lightning.pytorch as pl
+import numpy as np
+
+from depth_ros.colorize import colorize_depth
+from depth_ros.errors import DepthRosError
+from training.data.batch import TARGET, Batch
+from training.tasks.self_supervised import SelfSupervisedTask
+
+LAST, BEST = 'last.ckpt', 'best.ckpt'
+LOSS_FIELDS = (
+    'step', 'loss', 'photometric', 'smoothness', 'depth', 'rotation_rad', 'translation', 'lr',
+)  # fmt: skip
+VALIDATION_FIELDS = ('step', 'loss', 'abs_rel')
+_PICTURES = 4
+
+
+class Checkpoints(pl.Callback):
+    """Saves last.ckpt every so many steps and after validations, and the best one; stops early.
+
+    Files are written aside and renamed: a killed run leaves the one before.
+    """
+
+    def __init__(
+        self, folder: Path, every: int, steps_per_epoch: int, monitor: str, patience: int
+    ) -> None:
+        self._folder = folder
+        self._every = every
+        self._steps_per_epoch = steps_per_epoch
+        self._monitor = monitor
+        self._patience = patience
+        self._best = math.inf
+        self._best_step = 0
+        self._waited = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must know."""
+        return {'best': self._best, 'best_step': self._best_step, 'waited': self._waited}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self._best = state_dict['best']
+        self._best_step = state_dict['best_step']
+        self._waited = state_dict['waited']
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Save, unless a validation follows, which saves itself."""
+        step = trainer.global_step
+        if step % self._every == 0 and step % self._steps_per_epoch != 0:
+            save_checkpoint(trainer, self._folder / LAST)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the best, count the epochs without improvement, save."""
+        step = trainer.global_step
+        if step <= self._best_step:
+            return
+        value = float(trainer.callback_metrics[self._monitor])
+        if value < self._best or not (self._folder / BEST).exists():
+            self._best, self._best_step, self._waited = value, step, 0
+            save_checkpoint(trainer, self._folder / BEST)
+        else:
+            self._waited += 1
+        trainer.should_stop = trainer.should_stop or 0 < self._patience <= self._waited
+        save_checkpoint(trainer, self._folder / LAST)
+
+
+def save_checkpoint(trainer: pl.Trainer, path: Path) -> None:
+    """Write a checkpoint so that `path` is always whole."""
+    aside = path.with_suffix('.partial')
+    try:
+        trainer.save_checkpoint(aside)
+        os.replace(aside, path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise DepthRosError(f'cannot write {path}: {error.strerror or error}') from None
+
+
+class CsvLog(pl.Callback):
+    """losses.csv and validation.csv; a resumed run cuts them at its start and goes on."""
+
+    def __init__(self, folder: Path, every: int, start_step: int) -> None:
+        self._losses = folder / 'losses.csv'
+        self._validations = folder / 'validation.csv'
+        self._every = every
+        _cut_csv(self._losses, LOSS_FIELDS, start_step)
+        _cut_csv(self._validations, VALIDATION_FIELDS, start_step)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Append a row now and then; this is where the device is waited for.
+
+        Raises:
+            DepthRosError: the loss is not finite.
+        """
+        step = trainer.global_step
+        if step % self._every:
+            return
+        metrics = trainer.callback_metrics
+        row = {name: float(metrics[f'train/{name}']) for name in LOSS_FIELDS[1:-1]}
+        if not math.isfinite(row['loss']):
+            raise DepthRosError(
+                f'the loss is {row["loss"]} at step {step}; lower optimizer.lr or set '
+                f'optimizer.clip, and begin again from an earlier checkpoint'
+            )
+        row['lr'] = trainer.optimizers[0].param_groups[0]['lr']
+        _append_csv(self._losses, [step, *row.values()])
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Append a row."""
+        metrics = trainer.callback_metrics
+        row = [float(metrics[f'validation/{name}']) for name in VALIDATION_FIELDS[1:]]
+        _append_csv(self._validations, [trainer.global_step, *row])
+
+
+class Pictures(pl.Callback):
+    """After every validation, pictures/step_N.png: frames, their depth and truth side by side."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / 'pictures'
+        self._batch: Batch | None = None
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Remember the first batch."""
+        if batch_idx == 0:
+            self._batch = Batch(*(field[:_PICTURES] for field in batch))
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw it."""
+        assert isinstance(pl_module, SelfSupervisedTask)
+        if self._batch is None:
+            return
+        depth_m = pl_module.terms(self._batch).depth_m[:, 0].float().cpu().numpy()
+        images = self._batch.images[:, TARGET].cpu().numpy()
+        truth_m = self._batch.depth_m.cpu().numpy()
+        rows = []
+        for image, depth, truth in zip(images, depth_m, truth_m):
+            row = [image[..., ::-1], colorize_depth(depth)]
+            if np.isfinite(truth).any():
+                row.append(colorize_depth(truth))
+            else:
+                row.append(np.zeros_like(image))
+            rows.append(np.concatenate(row, axis=1))
+        self._folder.mkdir(exist_ok=True)
+        cv2.imwrite(
+            str(self._folder / f'step_{trainer.global_step:06d}.png'), np.concatenate(rows)
+        )
+
+
+def _cut_csv(path: Path, fields: tuple[str, ...], last_step: int) -> None:
+    """Keep the rows up to last_step, or begin the file."""
+    rows: list[list[str]] = []
+    if path.exists() and last_step > 0:
+        with path.open(newline='') as file:
+            found = list(csv.reader(file))[1:]
+        rows = [row for row in found if len(row) == len(fields) and int(row[0]) <= last_step]
+    aside = path.with_suffix('.partial')
+    with aside.open('w', newline='') as file:
+        csv.writer(file).writerows([list(fields), *rows])
+    os.replace(aside, path)
+
+
+def _append_csv(path: Path, row: list[float]) -> None:
+    with path.open('a', newline='') as file:
+        csv.writer(file).writerow([row[0], *(f'{value:.9g}' for value in row[1:])])

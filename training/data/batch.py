@@ -1,0 +1,30 @@
+"""What one training step gets."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+PREVIOUS, TARGET, NEXT = 0, 1, 2
+
+
+class Batch(NamedTuple):
+    """B samples of three frames in temporal order; truth is NaN where it is unknown.
+
+    Attributes:
+        images: RGB uint8 [B,3,H,W,3]: previous, target, next.
+        intrinsics: (fx, fy, cx, cy) in pixels, float32 [B,4]; the three frames share them.
+        visible: camera image on the grid, (x0, y0, x1, y1) half open, float32 [B,4].
+        depth_m: of the target, float32 [B,H,W].
+        target_T_previous, next_T_target: motions, float32 [B,4,4].
+        interval_s: times between previous and target, target and next, float32 [B,2].
+    """
+
+    images: Tensor
+    intrinsics: Tensor
+    visible: Tensor
+    depth_m: Tensor
+    target_T_previous: Tensor
+    next_T_target: Tensor
+    interval_s: Tensor

@@ -1,0 +1,319 @@
+"""A bag decoded, rectified and fitted to the network once, memory-mapped by every later run.
+
+A cache is a folder named by the bag's files and everything that shapes its content. It is built
+beside its final name and renamed, so that it is there complete or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from depth_ros import bags
+from depth_ros.camera import CameraModel, Intrinsics, Rectifier, RectifyMode
+from depth_ros.errors import BagError, DepthRosError
+from depth_ros.model import Fit, ResizeFilter
+from depth_ros.view import View
+from training.config import BagSource
+from training.strict import to_plain
+
+FORMAT = 1
+TOLERANCE_NS = 25_000_000
+"""Truth belongs to an image when its stamp is at most this far away."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """Everything that a cache's content depends on, the bag's files aside.
+
+    Attributes:
+        source: bag, range and topics.
+        width, height, fit, training, resize_filter: the network view (depth_ros.view.View).
+        rectify: whether images still have to be rectified.
+        depth_truth, odometry_truth: whether truth is read.
+    """
+
+    source: BagSource
+    width: int
+    height: int
+    fit: Fit
+    rectify: RectifyMode = RectifyMode.AUTO
+    training: Intrinsics | None = None
+    resize_filter: ResizeFilter = ResizeFilter.AREA
+    depth_truth: bool = True
+    odometry_truth: bool = True
+
+
+@dataclass(frozen=True)
+class FrameCache:
+    """Frames of one bag as the network sees them, in order of their stamps.
+
+    Attributes:
+        folder: where it lies.
+        images: RGB uint8 [n,H,W,3], memory-mapped.
+        intrinsics: (fx, fy, cx, cy) of each image [network pixels], float32 [n,4].
+        visible: camera image on the network grid, (x0, y0, x1, y1) half open, int32 [n,4]; the
+            rest is padding.
+        stamps_ns: int64 [n].
+        depth_m: truth float16 [n,H,W], NaN where unknown, memory-mapped; None without truth.
+        world_T_cam: truth float64 [n,4,4], NaN where unknown; None without truth.
+    """
+
+    folder: Path
+    images: np.ndarray
+    intrinsics: np.ndarray
+    visible: np.ndarray
+    stamps_ns: np.ndarray
+    depth_m: np.ndarray | None
+    world_T_cam: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.stamps_ns)
+
+
+def open_cache(settings: CacheSettings, root: Path, progress: Progress) -> FrameCache:
+    """The cache of these settings below `root`, built first where it is not there yet.
+
+    Raises:
+        BagError: the bag cannot be read or has no usable frames.
+        CameraError: the camera is not calibrated.
+        DepthRosError: the disk is full or not writable.
+    """
+    name = settings.source.path.stem or 'bag'
+    folder = root / f'{name}-{_key(settings)}'
+    with _disk_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        with _lock(folder.with_suffix('.lock')):
+            if not (folder / 'meta.json').is_file():
+                progress(f'decoding {settings.source.path}')
+                _build(settings, folder)
+    return _load(folder)
+
+
+def _key(settings: CacheSettings) -> str:
+    """Hash of the settings and of path, size and modification time of the bag's files."""
+    path = settings.source.path
+    if not path.exists():
+        raise BagError(f'no bag at {path}')
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    stats = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    plain = to_plain(settings)
+    del plain['source']['weight']
+    text = json.dumps([FORMAT, stats, plain], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Only one process builds a cache; the others wait for it."""
+    with path.open('w') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _disk_errors(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DepthRosError(
+                f'disk full while caching frames below {root}; free space, or choose another '
+                f'folder with --set data.cache=FOLDER'
+            ) from None
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise DepthRosError(
+                f'cannot write {error.filename or root}: {error.strerror}; choose another folder '
+                f'with --set data.cache=FOLDER'
+            ) from None
+        raise
+
+
+def _build(settings: CacheSettings, folder: Path) -> None:
+    partial = folder.with_suffix('.partial')
+    # What a killed run left behind: the lock is ours, so nobody is writing it.
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        frames = _write_frames(settings, partial)
+        has_depth = settings.depth_truth and _write_depth(settings, frames, partial)
+        world_T_cam = _read_poses(settings, frames) if settings.odometry_truth else None
+        cameras = [frame.view.network_intrinsics for frame in frames]
+        arrays: dict[str, np.ndarray] = {
+            'intrinsics': np.array([_values(camera) for camera in cameras], np.float32),
+            'visible': np.array([_window(f.view) for f in frames], np.int32),
+            'stamps_ns': np.array([f.stamp_ns for f in frames], np.int64),
+        }
+        if world_T_cam is not None:
+            arrays['world_T_cam'] = world_T_cam
+        with (partial / 'arrays.npz').open('wb') as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        meta = {
+            'format': FORMAT,
+            'frames': len(frames),
+            'height': settings.height,
+            'width': settings.width,
+            'depth': has_depth,
+            'settings': to_plain(settings),
+        }
+        (partial / 'meta.json').write_text(json.dumps(meta, indent=1))
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+@dataclass(frozen=True)
+class _CachedFrame:
+    stamp_ns: int
+    camera: Intrinsics
+    view: View
+
+
+def _write_frames(settings: CacheSettings, folder: Path) -> list[_CachedFrame]:
+    source = settings.source
+    with bags.BagReader(source.path) as reader:
+        topics = bags.find_camera_topics(reader, source.image_topic, source.camera_info_topic)
+    rectifiers: dict[CameraModel, tuple[Rectifier, View]] = {}
+    frames: list[_CachedFrame] = []
+    selection = bags.Selection(first=source.first, last=source.last)
+    with (folder / 'images.raw').open('wb') as file:
+        for frame in bags.read_frames(source.path, topics, selection):
+            if frames and frame.stamp_ns <= frames[-1].stamp_ns:
+                continue
+            if frame.camera not in rectifiers:
+                rectifier = Rectifier(frame.camera, settings.rectify, topics.image)
+                rectifiers[frame.camera] = (rectifier, _fit(settings, rectifier.intrinsics))
+            rectifier, view = rectifiers[frame.camera]
+            image = view.to_network(
+                rectifier(frame.image), resize_filter=settings.resize_filter
+            )
+            file.write(np.ascontiguousarray(image).data)
+            frames.append(_CachedFrame(frame.stamp_ns, rectifier.intrinsics, view))
+        _sync(file)
+    if not frames:
+        raise BagError(
+            f'{source.path} has no images on {topics.image} from frame {source.first} to '
+            f'{"the end" if source.last is None else source.last}'
+        )
+    return frames
+
+
+def _fit(settings: CacheSettings, camera: Intrinsics) -> View:
+    return View.fit(camera, settings.width, settings.height, settings.fit, settings.training)
+
+
+def _write_depth(settings: CacheSettings, frames: list[_CachedFrame], folder: Path) -> bool:
+    """Depth truth at every network pixel's centre: nearest, since means across edges are no depth.
+
+    The truth is taken to belong to the rectified camera, as depth_image_proc registers it.
+    """
+    source = settings.source
+    with bags.BagReader(source.path) as reader:
+        topic = bags.find_depth_topic(reader, source.depth_topic)
+    if topic is None:
+        return False
+    stamps = np.array([frame.stamp_ns for frame in frames])
+    unknown = np.full((settings.height, settings.width), np.nan, np.float16)
+    with (folder / 'depth.raw').open('wb') as file:
+        # Every byte is written before any is sought to: a full disk shows here, as an error.
+        for _ in frames:
+            file.write(unknown.data)
+        for stamp_ns, depth_m in bags.read_depth(source.path, topic):
+            index = _nearest(stamps, stamp_ns)
+            if index is not None:
+                frame = frames[index]
+                file.seek(index * unknown.nbytes)
+                file.write(sample_depth(depth_m, frame.camera, frame.view.network_intrinsics).data)
+        _sync(file)
+    return True
+
+
+def sample_depth(depth_m: np.ndarray, camera: Intrinsics, network: Intrinsics) -> np.ndarray:
+    """Depth of the nearest pixel on the network grid, NaN outside the image or where unknown.
+
+    Args:
+        depth_m: float [h,w] metres; it may be a scaled image of the same camera.
+        camera: of the image that depth_m belongs to, of any size.
+        network: of the network grid.
+
+    Returns:
+        float16 [network.height, network.width].
+    """
+    height, width = depth_m.shape
+    camera = camera.scaled(width, height)
+    u = (np.arange(network.width) - network.cx) / network.fx * camera.fx + camera.cx
+    v = (np.arange(network.height) - network.cy) / network.fy * camera.fy + camera.cy
+    columns, rows = np.rint(u).astype(int), np.rint(v).astype(int)
+    inside_u = (columns >= 0) & (columns < width)
+    inside_v = (rows >= 0) & (rows < height)
+    depth = depth_m[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)[None]]
+    known = inside_v[:, None] & inside_u[None] & np.isfinite(depth) & (depth > 0)
+    return np.where(known, depth, np.nan).astype(np.float16)
+
+
+def _read_poses(settings: CacheSettings, frames: list[_CachedFrame]) -> np.ndarray | None:
+    source = settings.source
+    with bags.BagReader(source.path) as reader:
+        topic = bags.find_odometry_topic(reader, source.odometry_topic)
+    if topic is None:
+        return None
+    trajectory = bags.read_trajectory(source.path, topic)
+    poses = [trajectory.at(frame.stamp_ns, TOLERANCE_NS) for frame in frames]
+    unknown = np.full((4, 4), np.nan)
+    return np.stack([unknown if pose is None else pose for pose in poses])
+
+
+def _nearest(stamps: np.ndarray, stamp_ns: int) -> int | None:
+    right = int(np.searchsorted(stamps, stamp_ns))
+    best = min(
+        (i for i in (right - 1, right) if 0 <= i < len(stamps)),
+        key=lambda i: abs(int(stamps[i]) - stamp_ns),
+    )
+    return best if abs(int(stamps[best]) - stamp_ns) <= TOLERANCE_NS else None
+
+
+def _values(k: Intrinsics) -> tuple[float, float, float, float]:
+    return k.fx, k.fy, k.cx, k.cy
+
+
+def _window(view: View) -> tuple[int, int, int, int]:
+    rows, columns = view.visible
+    return columns.start, rows.start, columns.stop, rows.stop
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _load(folder: Path) -> FrameCache:
+    meta = json.loads((folder / 'meta.json').read_text())
+    shape = (meta['frames'], meta['height'], meta['width'])
+    with np.load(folder / 'arrays.npz') as arrays:
+        small = dict(arrays)
+    depth_m = None
+    if meta['depth']:
+        depth_m = np.memmap(folder / 'depth.raw', np.float16, 'r', shape=shape)
+    return FrameCache(
+        folder=folder,
+        images=np.memmap(folder / 'images.raw', np.uint8, 'r', shape=(*shape, 3)),
+        intrinsics=small['intrinsics'],
+        visible=small['visible'],
+        stamps_ns=small['stamps_ns'],
+        depth_m=depth_m,
+        world_T_cam=small.get('world_T_cam'),
+    )

@@ -1,0 +1,211 @@
+"""From bags to batches: caches, split, neighbours and loaders of one run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import lightning.pytorch as pl
+import numpy as np
+from torch.utils.data import DataLoader
+
+from depth_ros.camera import Intrinsics
+from depth_ros.errors import ConfigError
+from training.config import BagSource, MotionMeasure, TrainConfig
+from training.data.batch import Batch
+from training.data.cache import CacheSettings, FrameCache, open_cache
+from training.data.dataset import BagTargets, StepSampler, TripleDataset, all_at_once
+from training.data.pairs import find_targets, judge_pairs, single_targets, split_validation
+
+Progress = Callable[[str], None]
+_VALIDATION_SEED = 1
+_MAX_VALIDATION_SAMPLES = 512
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run learns from.
+
+    Attributes:
+        training: camera that the network is made for, in network pixels.
+        train, validation: targets of every bag.
+    """
+
+    training: Intrinsics
+    train: tuple[BagTargets, ...]
+    validation: tuple[BagTargets, ...]
+
+    @property
+    def has_depth(self) -> bool:
+        """Whether any bag has depth truth."""
+        return any(bag.cache.depth_m is not None for bag in self.train)
+
+    @property
+    def has_poses(self) -> bool:
+        """Whether any bag has odometry truth."""
+        return any(bag.cache.world_T_cam is not None for bag in self.train)
+
+
+def prepare_data(config: TrainConfig, progress: Progress) -> TrainingData:
+    """Open or build every bag's cache, split it and find its targets.
+
+    Raises:
+        ConfigError: nothing to train on, or a loss wants truth that no bag holds.
+        DepthRosError: a bag cannot be read, or the disk is full.
+    """
+    training = _given_training_camera(config)
+    caches: list[FrameCache] = []
+    for source in config.bags:
+        cache = open_cache(_settings(config, source, training), cache_root(config), progress)
+        if training is None:
+            training = _intrinsics(cache)
+        caches.append(cache)
+    assert training is not None
+    bags = [_split(config, source, cache) for source, cache in zip(config.bags, caches)]
+    data = TrainingData(training, tuple(b[0] for b in bags), tuple(b[1] for b in bags))
+    _check_truth(config, data)
+    for source, bag, kept in zip(config.bags, data.train, data.validation):
+        progress(
+            f'{source.path}: {len(bag.cache)} frames, {len(bag.targets)} to train on, '
+            f'{len(kept.targets)} to validate on'
+        )
+    return data
+
+
+def cache_root(config: TrainConfig) -> Path:
+    """Folder that holds all caches."""
+    if config.data.cache is not None:
+        return config.data.cache.expanduser()
+    home = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+    return Path(home).expanduser() / 'depth_ros' / 'frames'
+
+
+class FrameDataModule(pl.LightningDataModule):
+    """Loaders over TrainingData; `start_step` is where a resumed run goes on."""
+
+    def __init__(self, config: TrainConfig, data: TrainingData) -> None:
+        super().__init__()
+        self._config = config
+        self._data = data
+        run = config.run
+        self._sampler = StepSampler(data.train, run.seed, run.batch_size, steps=1)
+        self.steps_per_epoch = run.steps_per_epoch or max(
+            1, self._sampler.samples_per_pass // run.batch_size
+        )
+        self.total_steps = run.epochs * self.steps_per_epoch
+        self._sampler = StepSampler(data.train, run.seed, run.batch_size, self.total_steps)
+
+    def start_at(self, step: int) -> None:
+        """Let the training loader begin with this step."""
+        self._sampler.start_step = step
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """The whole run's steps, as one pass."""
+        config = self._config
+        dataset = TripleDataset(self._data.train, config.run.seed, config.pairs.small_motion_share)
+        return self._loader(dataset, self._sampler, config.data.workers)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """The validation frames with neighbours that are always the same; empty without any."""
+        dataset = TripleDataset(self._data.validation, _VALIDATION_SEED)
+        count = len(dataset)
+        chosen = np.linspace(0, count - 1, min(count, _MAX_VALIDATION_SAMPLES)).round().astype(int)
+        keys = [(int(i), int(i)) for i in chosen]
+        size = self._config.run.batch_size
+        batches = [keys[i : i + size] for i in range(0, len(keys), size)]
+        return self._loader(dataset, batches, workers=0)
+
+    def _loader(
+        self,
+        dataset: TripleDataset,
+        batches: StepSampler | list[list[tuple[int, int]]],
+        workers: int,
+    ) -> DataLoader[Batch]:
+        return DataLoader(
+            dataset,
+            batch_sampler=batches,  # type: ignore[arg-type]
+            collate_fn=all_at_once,  # type: ignore[arg-type]
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=self._config.run.device == 'cuda',
+        )
+
+
+def _given_training_camera(config: TrainConfig) -> Intrinsics | None:
+    data = config.data
+    if data.focal is None:
+        return None
+    return Intrinsics(
+        data.focal, data.focal, (data.width - 1) / 2, (data.height - 1) / 2,
+        data.width, data.height,
+    )  # fmt: skip
+
+
+def _settings(
+    config: TrainConfig, source: BagSource, training: Intrinsics | None
+) -> CacheSettings:
+    data = config.data
+    return CacheSettings(
+        source=replace(source, weight=1.0),
+        width=data.width,
+        height=data.height,
+        fit=data.fit,
+        rectify=data.rectify,
+        training=training,
+        resize_filter=data.resize_filter,
+        depth_truth=data.depth_truth,
+        odometry_truth=data.odometry_truth,
+    )
+
+
+def _intrinsics(cache: FrameCache) -> Intrinsics:
+    fx, fy, cx, cy = (float(value) for value in cache.intrinsics[0])
+    height, width = cache.images.shape[1:3]
+    return Intrinsics(fx, fy, cx, cy, width, height)
+
+
+def _split(
+    config: TrainConfig, source: BagSource, cache: FrameCache
+) -> tuple[BagTargets, BagTargets]:
+    data = config.data
+    kept = split_validation(len(cache), data.validation_share, data.validation_blocks)
+    if not config.loss.needs_neighbours:
+        train, validation = single_targets(~kept), single_targets(kept)
+    else:
+        if config.pairs.measure is MotionMeasure.POSE and cache.world_T_cam is None:
+            raise ConfigError(
+                f'pairs.measure is pose, but {source.path} has no odometry; use pairs.measure=flow'
+            )
+        motion = judge_pairs(cache, config.pairs)
+        train = find_targets(motion, ~kept, ~kept)
+        # Frames of the training part may serve as neighbours here: only targets are held out.
+        validation = find_targets(motion, kept, np.ones_like(kept))
+        if not train:
+            raise ConfigError(_no_motion(config, source, motion.largest))
+    return (
+        BagTargets(cache, train, source.weight),
+        BagTargets(cache, validation, source.weight),
+    )
+
+
+def _no_motion(config: TrainConfig, source: BagSource, largest: float) -> str:
+    pairs = config.pairs
+    if pairs.measure is MotionMeasure.POSE:
+        wanted = f'{pairs.min_translation_m:g} to {pairs.max_translation_m:g} m translation'
+        keys = 'pairs.min_translation_m and pairs.max_translation_m'
+    else:
+        wanted = f'parallax of {pairs.min_parallax:g} to {pairs.max_parallax:g} image widths'
+        keys = 'pairs.min_parallax and pairs.max_parallax'
+    return (
+        f'no frame of {source.path} has neighbours on both sides with {wanted} (largest seen: '
+        f'{largest:.4g}); set {keys}, or record more motion'
+    )
+
+
+def _check_truth(config: TrainConfig, data: TrainingData) -> None:
+    if config.loss.depth > 0 and not data.has_depth:
+        raise ConfigError(f'loss.depth is {config.loss.depth}, but no bag has depth images')
+    if config.loss.motion > 0 and not data.has_poses:
+        raise ConfigError(f'loss.motion is {config.loss.motion}, but no bag has odometry')

@@ -1,0 +1,130 @@
+"""The end of a run: networks to a model folder, with a spec of what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+
+from depth_ros.camera import Intrinsics
+from depth_ros.model import ModelSpec, MotionSpec, ScaleKind
+from training.config import TrainConfig
+from training.data.batch import Batch
+from training.data.module import FrameDataModule, TrainingData
+from training.export import TOLERANCE, export_model
+from training.initial import exported_state
+from training.measure import Motions, describe_motion, fit_unit, predict_motions
+from training.samples import render_samples
+from training.tasks.self_supervised import SelfSupervisedTask
+from training.weights import save_weights
+
+Progress = Callable[[str], None]
+_MOTION_BATCHES = 64
+
+
+def finish(
+    config: TrainConfig,
+    out: Path,
+    task: SelfSupervisedTask,
+    data: TrainingData,
+    progress: Progress,
+) -> None:
+    """Measure motion and scale, export, keep weights beside the graphs.
+
+    Args:
+        config: the run.
+        out: model folder to make or replace.
+        task: with the weights to export.
+        data: what it was trained on.
+        progress: told what happens.
+
+    Raises:
+        ModelError: the folder cannot be written, or a graph differs from torch.
+    """
+    task.eval()
+    unit, motion, source = 1.0, None, supervision_source(config)
+    networks = task.best_networks
+    if networks.pose is not None:
+        motions = _motions(config, task, data)
+        fitted = fit_unit(motions) if source is None and config.export.odometry_scale else None
+        if fitted is not None:
+            unit, source = fitted, 'odometry'
+            progress(f'scale fitted to odometry: one unit of the networks is {unit:.4g} m')
+        motion = describe_motion(motions, unit)
+    spec = make_spec(config, data.training, unit, source, motion)
+    samples = render_samples(data.training)
+    report = export_model(networks.depth, networks.pose, spec, samples, out, unit)
+    if config.export.weights:
+        save_weights(exported_state(task.state_dict()), out)
+    progress(
+        f'{out}: {report.size_bytes / 1e6:.1f} MB, {spec.scale.value} ({spec.scale_source}), '
+        f'graphs differ from torch by {report.depth_difference:.1e} at most'
+    )
+
+
+def supervision_source(config: TrainConfig) -> str | None:
+    """What made the networks metric in training; None: nothing."""
+    if config.loss.depth > 0:
+        return 'depth truth'
+    return 'odometry' if config.loss.motion > 0 else None
+
+
+def make_spec(
+    config: TrainConfig,
+    training: Intrinsics,
+    unit: float,
+    scale_source: str | None,
+    motion: MotionSpec | None,
+) -> ModelSpec:
+    """What the model file says of itself.
+
+    Args:
+        config: the run.
+        training: camera that the networks are made for, in network pixels.
+        unit: metres in one unit of the networks.
+        scale_source: where metres come from; None: the model is up to scale.
+        motion: of the pose network, where there is one.
+    """
+    bags = ', '.join(source.path.stem for source in config.bags)
+    loss, run = config.loss, config.run
+    return ModelSpec(
+        name=config.name,
+        family='monodepth2',
+        width=config.data.width,
+        height=config.data.height,
+        depth_width=config.data.width,
+        depth_height=config.data.height,
+        precision=config.export.precision,
+        min_depth=config.network.min_depth * unit,
+        max_depth=config.network.max_depth * unit,
+        scale=ScaleKind.UP_TO_SCALE if scale_source is None else ScaleKind.METRIC,
+        scale_source=scale_source or 'none',
+        intrinsics=training,
+        fit=config.data.fit,
+        resize_filter=config.data.resize_filter,
+        motion=motion,
+        licence=config.export.licence,
+        training_run=(
+            f'depth_ros train, preset {config.name}, bags {bags}, {run.epochs} epochs, '
+            f'seed {run.seed}, weights photometric {loss.photometric:g}, depth {loss.depth:g}, '
+            f'motion {loss.motion:g}'
+        ),
+        tolerance=TOLERANCE[config.export.precision],
+    )
+
+
+def _motions(config: TrainConfig, task: SelfSupervisedTask, data: TrainingData) -> Motions:
+    """Motions of the validation frames; of those trained on where none were kept."""
+    module = FrameDataModule(config, data)
+    validates = any(bag.targets for bag in data.validation)
+    loader = module.val_dataloader() if validates else module.train_dataloader()
+    return predict_motions(task, _first(loader, _MOTION_BATCHES))
+
+
+def _first(batches: Iterable[Batch], count: int) -> Iterable[Batch]:
+    with torch.no_grad():
+        for index, batch in enumerate(batches):
+            if index == count:
+                return
+            yield batch

@@ -1,0 +1,91 @@
+"""Where the weights of a run come from: an earlier run, a model, or official files."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from depth_ros.errors import ModelError
+from depth_ros.model import Model
+from training.callbacks import BEST
+from training.checkpoints import load_official
+from training.tasks.self_supervised import SelfSupervisedTask
+from training.weights import read_weights
+
+DEPTH, POSE = 'depth_net.', 'pose_net.'
+_MEANS = ('depth_mean.mean.', 'pose_mean.mean.')
+
+
+def load_initial(task: SelfSupervisedTask, source: Path) -> None:
+    """Fill the task's networks.
+
+    Args:
+        task: its networks are filled; a pose network keeps its weights where the source has none.
+        source: model folder or name, official Monodepth2 folder, checkpoint, or workdir of a run.
+
+    Raises:
+        ModelError: nothing usable there, or the networks differ.
+    """
+    if (source / 'encoder.pth').is_file():
+        load_official(source, task.depth_net, task.pose_net)
+    elif (source / BEST).is_file():
+        load_task_weights(task, source / BEST)
+    elif source.is_file():
+        load_task_weights(task, source)
+    else:
+        model = Model.load(source)
+        load_networks(task, read_weights(model.path), model.path)
+
+
+def load_task_weights(task: SelfSupervisedTask, checkpoint: Path) -> None:
+    """Fill the task's networks, and their means, from what a run's checkpoint would export.
+
+    Raises:
+        ModelError: no checkpoint of this program, damaged, or of other networks.
+    """
+    try:
+        state = torch.load(checkpoint, map_location='cpu', weights_only=False)['state_dict']
+    except (OSError, RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
+        raise ModelError(f'{checkpoint} is no checkpoint of a run: {error}') from None
+    load_networks(task, exported_state(state), checkpoint)
+
+
+def exported_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights that are exported, under the names of the plain networks."""
+    result: dict[str, Tensor] = {}
+    for plain, mean in zip((DEPTH, POSE), _MEANS):
+        found = mean if any(name.startswith(mean) for name in state) else plain
+        names = [name for name in state if name.startswith(found)]
+        result |= {plain + name[len(found) :]: state[name] for name in names}
+    return result
+
+
+def load_networks(task: SelfSupervisedTask, state: Mapping[str, Tensor], source: Path) -> None:
+    """Fill networks and means from `depth_net.` and `pose_net.` weights, strictly.
+
+    Raises:
+        ModelError: names or shapes differ; the message names `source`.
+    """
+    _load(task.depth_net, state, DEPTH, source)
+    if task.depth_mean is not None:
+        _load(task.depth_mean.mean, state, DEPTH, source)
+    if task.pose_net is None or not any(name.startswith(POSE) for name in state):
+        return
+    _load(task.pose_net, state, POSE, source)
+    if task.pose_mean is not None:
+        _load(task.pose_mean.mean, state, POSE, source)
+
+
+def _load(net: nn.Module, state: Mapping[str, Tensor], prefix: str, source: Path) -> None:
+    own = {n[len(prefix) :]: value for n, value in state.items() if n.startswith(prefix)}
+    try:
+        net.load_state_dict(own)
+    except RuntimeError as error:
+        first = ' '.join(str(error).split())[:200]
+        raise ModelError(
+            f'{source} holds other networks than the preset describes: {first}'
+        ) from None

@@ -1,0 +1,123 @@
+"""How well a trained pose network does, and what factor makes it metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from depth_ros.model import MotionSpec
+from training.data import augment
+from training.data.batch import NEXT, PREVIOUS, TARGET, Batch
+from training.tasks.self_supervised import SelfSupervisedTask
+
+# Shorter true motions than this share of the typical one say nothing of scale.
+_LONG_ENOUGH = 0.3
+_SMALLEST = 1e-6
+
+
+@dataclass(frozen=True)
+class Motions:
+    """Predicted and true motions of n frame pairs; truth is NaN where unknown.
+
+    Attributes:
+        predicted: target_T_previous as the network states it, [n,4,4].
+        composed: next_T_previous as the product of its two parts, [n,4,4].
+        direct: next_T_previous as the network states it at once, [n,4,4].
+        true: target_T_previous [n,4,4].
+        interval_s: [n].
+    """
+
+    predicted: np.ndarray
+    composed: np.ndarray
+    direct: np.ndarray
+    true: np.ndarray
+    interval_s: np.ndarray
+
+    @property
+    def known(self) -> np.ndarray:
+        """Where there is truth, bool [n]."""
+        return np.isfinite(self.true).all((1, 2))
+
+
+@torch.no_grad()
+def predict_motions(task: SelfSupervisedTask, batches: Iterable[Batch]) -> Motions:
+    """Run the pose network over batches, as it would be exported."""
+    pose = task.best_networks.pose
+    assert pose is not None
+    was_training = pose.training
+    pose.eval()
+    rows = []
+    for batch in batches:
+        on_device = Batch(*(field.to(task.device) for field in batch))
+        frames01 = augment.to_unit_images(on_device.images)
+        pairs = ((PREVIOUS, TARGET), (TARGET, NEXT), (PREVIOUS, NEXT))
+        first, second, direct = task.objective.motions(
+            pose, frames01, on_device.intrinsics, pairs
+        )
+        tensors = (first, second @ first, direct, batch.target_T_previous, batch.interval_s[:, 0])
+        rows.append([tensor.double().cpu().numpy() for tensor in tensors])
+    pose.train(was_training)
+    return Motions(*(np.concatenate(column) for column in zip(*rows)))
+
+
+def fit_unit(motions: Motions) -> float | None:
+    """Metres in one unit of the network: the median ratio of true to predicted translations.
+
+    None where too little truth is known.
+    """
+    known = motions.known
+    true, predicted = _lengths(motions.true[known]), _lengths(motions.predicted[known])
+    if len(true) == 0:
+        return None
+    moving = (true > _LONG_ENOUGH * np.median(true)) & (true > _SMALLEST) & (predicted > _SMALLEST)
+    return float(np.median(true[moving] / predicted[moving])) if moving.any() else None
+
+
+def describe_motion(motions: Motions, unit: float) -> MotionSpec:
+    """Typical motion and errors, against truth where there is any.
+
+    Without truth the error is that of two motions in a row against the one that spans both: less
+    than the true error, since what is wrong with both alike does not show.
+
+    Args:
+        motions: of frames that were not trained on, if possible.
+        unit: metres in one unit of the network.
+    """
+    predicted = scaled(motions.predicted, unit)
+    known = motions.known
+    if known.any():
+        estimate, reference = predicted[known], motions.true[known]
+    else:
+        estimate, reference = scaled(motions.direct, unit), scaled(motions.composed, unit)
+    error = np.linalg.inv(reference) @ estimate
+    typical = max(float(np.median(_lengths(reference))), _SMALLEST)
+    length = np.maximum(_lengths(reference), _LONG_ENOUGH * typical)
+    difference = np.linalg.norm(estimate[:, :3, 3] - reference[:, :3, 3], axis=1)
+    return MotionSpec(
+        interval_s=float(np.median(motions.interval_s)),
+        translation=max(float(np.median(_lengths(predicted))), _SMALLEST),
+        rotation_rad=max(float(np.median(_angles(predicted))), _SMALLEST),
+        sigma_translation=max(float(np.sqrt(np.mean((difference / length) ** 2))), _SMALLEST),
+        sigma_rotation_rad=max(float(np.sqrt(np.mean(_angles(error) ** 2))), _SMALLEST),
+    )
+
+
+def scaled(transforms: np.ndarray, unit: float) -> np.ndarray:
+    """Rigid transforms [n,4,4] with their translations multiplied."""
+    result = transforms.copy()
+    result[:, :3, 3] *= unit
+    return result
+
+
+def _lengths(transforms: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(transforms[:, :3, 3], axis=1)
+
+
+def _angles(transforms: np.ndarray) -> np.ndarray:
+    """Rotation angles, accurate near zero too [rad]."""
+    r = transforms[:, :3, :3]
+    axis = np.stack([r[:, 2, 1] - r[:, 1, 2], r[:, 0, 2] - r[:, 2, 0], r[:, 1, 0] - r[:, 0, 1]])
+    return np.arctan2(np.linalg.norm(axis, axis=0), np.trace(r, axis1=1, axis2=2) - 1)

@@ -1,0 +1,196 @@
+"""What is minimised: self-supervision by view synthesis, and truth where bags hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from training.config import ArithmeticPrecision, LossConfig, RunConfig
+from training.data.batch import NEXT, PREVIOUS, TARGET, Batch
+from training.geometry import (
+    correct_axis_angle,
+    correct_depth,
+    disparity_to_depth,
+    focal_factor,
+    invert_transform,
+    motion_to_transform,
+)
+from training.losses.depth import LogDepthLoss
+from training.losses.motion import MotionLoss
+from training.losses.self_supervised import SelfSupervisedLoss, Views
+from training.networks.build import NetworkConfig
+from training.networks.depth_net import SCALES, DepthNet
+from training.networks.pose_net import PoseNet
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The two networks; no pose network where nothing looks at neighbours."""
+
+    depth: DepthNet
+    pose: PoseNet | None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Scalars of one batch, total with gradient, the others unweighted; and its depth.
+
+    Attributes:
+        total: the objective.
+        photometric, smoothness, depth, rotation_rad, translation: terms; NaN where not computed.
+        depth_m: of the target [B,1,H,W], no gradient.
+    """
+
+    total: Tensor
+    photometric: Tensor
+    smoothness: Tensor
+    depth: Tensor
+    rotation_rad: Tensor
+    translation: Tensor
+    depth_m: Tensor
+
+    def scalars(self) -> dict[str, Tensor]:
+        """Every scalar by name."""
+        names = ('photometric', 'smoothness', 'depth', 'rotation_rad', 'translation')
+        return {'loss': self.total.detach(), **{name: getattr(self, name) for name in names}}
+
+
+class Objective(nn.Module):
+    """Networks and a batch -> Terms. Holds no weights."""
+
+    def __init__(
+        self, loss: LossConfig, network: NetworkConfig, run: RunConfig, training_fx: float
+    ) -> None:
+        super().__init__()
+        self._weights = loss
+        self._range = (network.min_depth, network.max_depth)
+        self._training_fx = training_fx
+        self._bf16 = run.precision is ArithmeticPrecision.BF16
+        self._channels_last = run.channels_last
+        self._self_supervised = SelfSupervisedLoss(*self._range, loss.smoothness)
+        self._depth_loss = LogDepthLoss()
+        self._motion_loss = MotionLoss()
+
+    def forward(
+        self, networks: Networks, batch: Batch, images01: Tensor, coloured01: Tensor
+    ) -> Terms:
+        """Evaluate every term with a weight.
+
+        Args:
+            networks: to train or validate.
+            batch: geometry and truth that belong to the images.
+            images01: what losses compare, float32 [B,3,3,H,W].
+            coloured01: the same as the networks see it.
+        """
+        weights = self._weights
+        factor = focal_factor(batch.intrinsics[:, 0], self._training_fx)
+        scales = SCALES if weights.photometric > 0 else 1
+        unknown = images01.new_full((), float('nan'))
+        total = images01.new_zeros(())
+        photometric = smoothness = depth_term = rotation = translation = unknown
+        disparities = self._disparities(networks.depth, coloured01[:, TARGET], scales)
+        depth_m = correct_depth(disparity_to_depth(disparities[0], *self._range), factor)
+        forward_T: Tensor | None = None
+        if networks.pose is not None and weights.needs_neighbours:
+            forward_T = self.motions(
+                networks.pose, coloured01, batch.intrinsics, _pairs(weights)
+            )
+        if weights.photometric > 0 and forward_T is not None:
+            result = self._self_supervised(disparities, _views(batch, images01, forward_T, factor))
+            total = total + weights.photometric * result.total
+            photometric, smoothness = result.photometric, result.smoothness
+        if weights.depth > 0:
+            depth_loss = self._depth_loss(depth_m, batch.depth_m[:, None])
+            total = total + weights.depth * depth_loss
+            depth_term = depth_loss.detach()
+        if weights.motion > 0 and forward_T is not None:
+            truth = _true_motions(batch)[: len(forward_T)]
+            motion = self._motion_loss(
+                forward_T.flatten(0, 1), truth.flatten(0, 1), _known(truth).flatten()
+            )
+            total = total + weights.motion * motion.total
+            rotation, translation = motion.rotation_rad, motion.translation
+        return Terms(
+            total, photometric, smoothness, depth_term, rotation, translation, depth_m.detach()
+        )
+
+    def motions(
+        self,
+        net: PoseNet,
+        frames01: Tensor,
+        intrinsics: Tensor,
+        pairs: Sequence[tuple[int, int]],
+    ) -> Tensor:
+        """Predicted motions of several pairs of frames, from one pass.
+
+        Args:
+            net: the pose network.
+            frames01: [B,F,3,H,W] in [0, 1].
+            intrinsics: of the frames [B,4].
+            pairs: P pairs of indices of frames, (earlier, later).
+
+        Returns:
+            later_T_earlier [P,B,4,4].
+        """
+        earlier = torch.cat([frames01[:, first] for first, _ in pairs])
+        later = torch.cat([frames01[:, second] for _, second in pairs])
+        with self._autocast(earlier.device):
+            axis_angle, translation = net(self._layout(earlier), self._layout(later))
+        factor = focal_factor(intrinsics[:, 0], self._training_fx).repeat(len(pairs))
+        axis_angle = correct_axis_angle(axis_angle.float(), factor)
+        transform = motion_to_transform(axis_angle, translation.float())
+        return transform.unflatten(0, (len(pairs), len(frames01)))
+
+    def _autocast(self, device: torch.device) -> torch.autocast:
+        return torch.autocast(device.type, torch.bfloat16, enabled=self._bf16)
+
+    def _layout(self, images: Tensor) -> Tensor:
+        if self._channels_last:
+            return images.contiguous(memory_format=torch.channels_last)
+        return images
+
+    def _disparities(self, net: DepthNet, image01: Tensor, scales: int) -> list[Tensor]:
+        with self._autocast(image01.device):
+            disparities = net(self._layout(image01), scales)
+        return [disparity.float() for disparity in disparities]
+
+
+
+def _pairs(weights: LossConfig) -> list[tuple[int, int]]:
+    """Frames (earlier, later) that the pose network sees; the order of `_true_motions`."""
+    pairs = [(PREVIOUS, TARGET), (TARGET, NEXT)]
+    if weights.motion > 0 and weights.motion_more_pairs:
+        pairs += [(TARGET, PREVIOUS), (NEXT, TARGET), (PREVIOUS, NEXT)]
+    return pairs
+
+
+def _true_motions(batch: Batch) -> Tensor:
+    backward = invert_transform(batch.target_T_previous)
+    return torch.stack(
+        [
+            batch.target_T_previous,
+            batch.next_T_target,
+            backward,
+            invert_transform(batch.next_T_target),
+            batch.next_T_target @ batch.target_T_previous,
+        ]
+    )
+
+
+def _known(transforms: Tensor) -> Tensor:
+    return torch.isfinite(transforms).all(-1).all(-1)
+
+
+def _views(batch: Batch, images01: Tensor, forward_T: Tensor, factor: Tensor) -> Views:
+    previous_T_target = invert_transform(forward_T[0])
+    return Views(
+        target=images01[:, TARGET],
+        sources=torch.stack([images01[:, PREVIOUS], images01[:, NEXT]]),
+        target_intrinsics=batch.intrinsics,
+        source_intrinsics=torch.stack([batch.intrinsics, batch.intrinsics]),
+        source_T_target=torch.stack([previous_T_target, forward_T[1]]),
+        depth_factor=factor,
+    )

@@ -1,0 +1,161 @@
+"""Lightning's view of a run: steps, optimiser and validation around the objective."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+
+from training.config import OptimizerConfig, Schedule, TrainConfig
+from training.data import augment
+from training.data.batch import Batch
+from training.networks.build import build_depth_net, build_pose_net
+from training.networks.depth_net import DepthNet
+from training.networks.pose_net import PoseNet
+from training.tasks.objective import Networks, Objective, Terms
+from training.tasks.weight_mean import WeightMean
+
+
+class SelfSupervisedTask(pl.LightningModule):
+    """Trains a depth and a pose network; nothing here waits for the device between log rows.
+
+    Every random number of a step comes from (seed, step), so that a resumed run repeats them.
+    """
+
+    def __init__(self, config: TrainConfig, training_fx: float, total_steps: int) -> None:
+        """Build the networks.
+
+        Args:
+            config: the run.
+            training_fx: focal length that the networks are made for [network pixels].
+            total_steps: length of the learning rate schedule.
+        """
+        super().__init__()
+        torch.manual_seed(config.run.seed)
+        self._config = config
+        self._total_steps = total_steps
+        self.depth_net: DepthNet = build_depth_net(config.network)
+        self.pose_net: PoseNet | None = None
+        if config.loss.needs_neighbours:
+            self.pose_net = build_pose_net(config.network)
+        self.depth_mean: WeightMean | None = None
+        self.pose_mean: WeightMean | None = None
+        self.objective = Objective(config.loss, config.network, config.run, training_fx)
+        self._validation_sums = torch.zeros(4)
+
+    def start_means(self) -> None:
+        """Begin the running mean of weights, where one is wanted, from the present weights."""
+        decay = self._config.optimizer.ema_decay
+        if decay > 0:
+            self.depth_mean = WeightMean(self.depth_net, decay)
+            self.pose_mean = WeightMean(self.pose_net, decay) if self.pose_net else None
+
+    @property
+    def best_networks(self) -> Networks:
+        """What is validated and exported: the running means, where there are any."""
+        if self.depth_mean is None:
+            return Networks(self.depth_net, self.pose_net)
+        pose: Any = self.pose_mean.mean if self.pose_mean is not None else None
+        depth: Any = self.depth_mean.mean
+        return Networks(depth, pose)
+
+    def terms(self, batch: Batch) -> Terms:
+        """The objective of the best networks on a batch as it is, without augmentation."""
+        images01 = augment.to_unit_images(batch.images)
+        return self.objective(self.best_networks, batch, images01, images01)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """One step: augment, evaluate, log."""
+        seed, step = self._config.run.seed, self.global_step
+        torch.manual_seed(hash((seed, step)))
+        draws = augment.draw(self._config.augment, seed, step, len(batch.images))
+        draws = augment.to_device(draws, batch.images.device)
+        images01 = augment.to_unit_images(batch.images)
+        batch, images01 = augment.change_geometry(batch, images01, draws)
+        coloured01 = augment.change_colours(images01, draws)
+        networks = Networks(self.depth_net, self.pose_net)
+        terms = self.objective(networks, batch, images01, coloured01)
+        for name, value in terms.scalars().items():
+            self.log(f'train/{name}', value, prog_bar=name == 'loss')
+        return terms.total
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
+        """Let the running means follow."""
+        for mean, net in ((self.depth_mean, self.depth_net), (self.pose_mean, self.pose_net)):
+            if mean is not None and net is not None:
+                mean.update(net, self.global_step)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last validation."""
+        self._validation_sums = torch.zeros(4, device=self.device)
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Add this batch to the sums of loss and of AbsRel."""
+        torch.manual_seed(batch_index)
+        terms = self.terms(batch)
+        scaled = self._config.loss.depth == 0
+        errors = abs_rel(terms.depth_m[:, 0], batch.depth_m, scaled)
+        known = torch.isfinite(errors)
+        count = len(batch.images)
+        row = [terms.total * count, torch.full_like(terms.total, count)]
+        row += [errors[known].sum(), known.sum().to(terms.total)]
+        self._validation_sums += torch.stack(row)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log means over samples; AbsRel is infinite where no frame has truth."""
+        loss, samples, error, images = self._validation_sums.tolist()
+        self.log('validation/loss', loss / max(samples, 1))
+        self.log('validation/abs_rel', error / images if images else math.inf)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with the configured learning rate at every step."""
+        config = self._config.optimizer
+        trained = nn.ModuleList([self.depth_net])
+        if self.pose_net is not None:
+            trained.append(self.pose_net)
+        parameters = [p for p in trained.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(
+            parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True
+        )
+        total = self._total_steps
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: rate_factor(config, step, total)
+        )
+        return {
+            'optimizer': optimizer,
+            'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
+        }
+
+
+def rate_factor(config: OptimizerConfig, step: int, total: int) -> float:
+    """Learning rate of a step over config.lr."""
+    if step < config.warmup_steps:
+        return (step + 1) / (config.warmup_steps + 1)
+    done = (step - config.warmup_steps) / max(1, total - config.warmup_steps)
+    if config.schedule is Schedule.COSINE:
+        wave = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        return config.final_factor + (1 - config.final_factor) * wave
+    if config.schedule is Schedule.STEP:
+        return 1.0 if step < config.step_at * total else config.step_factor
+    return 1.0
+
+
+def abs_rel(depth_m: Tensor, truth_m: Tensor, scaled: bool) -> Tensor:
+    """mean(|truth - depth| / truth) of every image, [B,H,W] each to [B]; NaN without truth.
+
+    Args:
+        depth_m: prediction.
+        truth_m: NaN where unknown.
+        scaled: bring the median of each prediction to that of its truth first.
+    """
+    known = torch.isfinite(truth_m) & (truth_m > 0)
+    nan = torch.full_like(truth_m, float('nan'))
+    truth = torch.where(known, truth_m, nan).flatten(1)
+    depth = torch.where(known, depth_m, nan).flatten(1)
+    if scaled:
+        ratio = truth.nanmedian(1).values / depth.nanmedian(1).values
+        depth = depth * ratio[:, None]
+    return ((depth - truth).abs() / truth).nanmean(1)

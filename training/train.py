@@ -1,0 +1,180 @@
+"""One training run from bags to a model folder."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+import yaml
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from depth_ros.errors import ConfigError
+from training.allocator import keep_freed_memory
+from training.callbacks import BEST, LAST, Checkpoints, CsvLog, Pictures
+from training.config import TrainConfig
+from training.data.module import FrameDataModule, TrainingData, prepare_data
+from training.finish import finish
+from training.initial import load_initial, load_task_weights
+from training.strict import parse, to_plain
+from training.tasks.self_supervised import SelfSupervisedTask
+
+CONFIG_FILE = 'config.yaml'
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """Where a run reads and writes.
+
+    Attributes:
+        out: model folder to make.
+        workdir: logs, pictures and checkpoints.
+        init: networks to start from: an official Monodepth2 folder, or a checkpoint or the
+            workdir of an earlier run; None: as the preset says.
+        resume: go on in workdir from its last checkpoint.
+    """
+
+    out: Path
+    workdir: Path
+    init: Path | None = None
+    resume: bool = False
+
+
+def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> None:
+    """Train, then export and measure the best checkpoint.
+
+    The same config, seed and thread count on a CPU give the same losses, killed and resumed or
+    not.
+
+    Raises:
+        ConfigError: the configuration does not fit the bags, or the workdir another run.
+        DepthRosError: a bag cannot be read, the disk is full, or the loss is not finite.
+    """
+    _be_quiet()
+    keep_freed_memory()
+    if config.run.threads:
+        torch.set_num_threads(config.run.threads)
+    torch.set_float32_matmul_precision('high')
+    last = _prepare_workdir(config, paths)
+    data = prepare_data(config, progress)
+    module = FrameDataModule(config, data)
+    task = SelfSupervisedTask(config, data.training.fx, module.total_steps)
+    if paths.init is not None and last is None:
+        load_initial(task, paths.init)
+    task.start_means()
+    if config.run.channels_last:
+        task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _fit(config, paths, task, module, last)
+    best = paths.workdir / BEST
+    if best.exists():
+        progress(f'exporting the best checkpoint, {best}')
+        load_task_weights(task, best)
+    finish(config, paths.out, task, data, progress)
+
+
+def read_run_config(workdir: Path) -> TrainConfig:
+    """The configuration of the run in a workdir.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    path = workdir / CONFIG_FILE
+    if not path.is_file():
+        raise ConfigError(f'no run to resume in {workdir}: it has no {CONFIG_FILE}')
+    return parse(TrainConfig, yaml.safe_load(path.read_text()))
+
+
+def _prepare_workdir(config: TrainConfig, paths: RunPaths) -> Path | None:
+    """Check and mark the workdir; the checkpoint to go on from, if any."""
+    marker = paths.workdir / CONFIG_FILE
+    if marker.exists():
+        if not paths.resume:
+            raise ConfigError(
+                f'{paths.workdir} holds a run already; go on with --resume, or give another '
+                f'--workdir'
+            )
+        stored = to_plain(read_run_config(paths.workdir))
+        changed = sorted(_differences(stored, to_plain(config)))
+        if changed:
+            raise ConfigError(
+                f'the run in {paths.workdir} had other values of {", ".join(changed)}; resume '
+                f'it as it was, or give another --workdir'
+            )
+    elif paths.resume:
+        read_run_config(paths.workdir)
+    paths.workdir.mkdir(parents=True, exist_ok=True)
+    marker.write_text(yaml.safe_dump(to_plain(config), sort_keys=False))
+    last = paths.workdir / LAST
+    return last if last.exists() else None
+
+
+def _differences(one: Any, other: Any, where: str = '') -> list[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        found: list[str] = []
+        for key in one.keys() | other.keys():
+            place = f'{where}.{key}' if where else key
+            found += _differences(one.get(key), other.get(key), place)
+        return found
+    return [] if one == other else [where]
+
+
+def _fit(
+    config: TrainConfig,
+    paths: RunPaths,
+    task: SelfSupervisedTask,
+    module: FrameDataModule,
+    last: Path | None,
+) -> None:
+    start = _step_of(last) if last else 0
+    module.start_at(start)
+    run = config.run
+    steps = module.steps_per_epoch
+    checkpoints = Checkpoints(
+        paths.workdir, run.checkpoint_every, steps,
+        f'validation/{run.monitor.value}', run.early_stop_epochs,
+    )  # fmt: skip
+    trainer = pl.Trainer(
+        accelerator={'auto': 'auto', 'cpu': 'cpu', 'cuda': 'gpu'}[run.device],
+        devices=1,
+        max_epochs=1,
+        max_steps=module.total_steps,
+        val_check_interval=steps,
+        num_sanity_val_steps=0,
+        gradient_clip_val=config.optimizer.clip,
+        logger=TensorBoardLogger(paths.workdir, name='tensorboard', version=''),
+        log_every_n_steps=run.log_every,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        callbacks=[
+            CsvLog(paths.workdir, run.log_every, start),
+            Pictures(paths.workdir),
+            checkpoints,
+            TQDMProgressBar(refresh_rate=run.log_every),
+        ],
+    )
+    trainer.fit(task, module, ckpt_path=last, weights_only=False)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(torch.load(checkpoint, map_location='cpu', weights_only=False)['global_step'])
+
+
+def _be_quiet() -> None:
+    """Lightning advertises and warns of what is meant to be so."""
+    for name in ('lightning.pytorch', 'lightning.fabric', 'lightning'):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings('ignore', module='lightning')
+    warnings.filterwarnings('ignore', message='.*does not have many workers.*')
+
+
+__all__ = ['RunPaths', 'TrainingData', 'read_run_config', 'run_training']

@@ -1,0 +1,58 @@
+"""Weights of the networks by themselves: kept beside a model's graphs, to fine-tune it from.
+
+The graphs cannot serve for that: their batch norms are folded into the convolutions.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from depth_ros.errors import ModelError
+from depth_ros.model import write_checksums
+
+WEIGHTS_FILE = 'weights.npz'
+
+
+def save_weights(state: Mapping[str, Tensor], model_folder: Path) -> None:
+    """Write weights.npz into a model folder: filters in half precision, the rest as it is."""
+    arrays = {}
+    for name, tensor in state.items():
+        array = tensor.detach().cpu().contiguous().numpy()
+        arrays[name] = array.astype(np.float16) if array.ndim > 1 else array
+    aside = model_folder / f'.{WEIGHTS_FILE}'
+    try:
+        with aside.open('wb') as file:
+            np.savez(file, **arrays)
+        os.replace(aside, model_folder / WEIGHTS_FILE)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise ModelError(
+            f'cannot write {model_folder / WEIGHTS_FILE}: {error.strerror}'
+        ) from None
+    write_checksums(model_folder)
+
+
+def read_weights(model_folder: Path) -> dict[str, Tensor]:
+    """The weights of a model folder.
+
+    Raises:
+        ModelError: the folder has none, or the file is damaged.
+    """
+    path = model_folder / WEIGHTS_FILE
+    if not path.is_file():
+        raise ModelError(
+            f'{model_folder} has no {WEIGHTS_FILE} to start from; give the checkpoint of its '
+            f'training run'
+        )
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ModelError(f'{path} is damaged: {error}') from None
