@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,18 @@ class ExportReport:
     motion_difference: float | None
     size_bytes: int
 
+    def summary(self) -> str:
+        """One line for people."""
+        motion = (
+            ''
+            if self.motion_difference is None
+            else f', of motion {self.motion_difference:.1e}'
+        )
+        return (
+            f'{self.path}: {self.size_bytes / 1e6:.1f} MB; largest relative difference from '
+            f'torch: of depth {self.depth_difference:.1e}{motion}'
+        )
+
 
 def export_model(
     depth_net: DepthNet,
@@ -80,10 +92,35 @@ def export_model(
             pose_model = to_onnx(pose_graph, ['previous', 'current'], 'motion', spec)
             _save(pose_model, spec.precision, folder / POSE_FILE)
         np.savez_compressed(folder / SAMPLES_FILE, **answers)
-        write_checksums(folder)
-        model = Model.load(folder)
-        depth_difference, motion_difference = check_parity(model)
-        size = sum(path.stat().st_size for path in folder.glob('*.onnx'))
+        return _verified(folder, out_folder)
+
+
+def convert_to_half(model: Model, out_folder: Path) -> ExportReport:
+    """Writes a mixed-precision copy of a single-precision model, compared with its samples.
+
+    Everything else in the folder is copied. Raises ModelError for a model that is not fp32 or
+    has no samples, and as export_model does.
+    """
+    if model.spec.precision is not Precision.FP32:
+        raise ModelError(f'{model.path} is {model.spec.precision.value}; need an fp32 model')
+    if not model.samples():
+        raise ModelError(f'{model.path} has no {SAMPLES_FILE} to check the result with')
+    tolerance = max(TOLERANCE[Precision.FP16], model.spec.tolerance)
+    spec = replace(model.spec, precision=Precision.FP16, tolerance=tolerance)
+    with replacing_folder(out_folder) as folder:
+        shutil.copytree(model.path, folder, dirs_exist_ok=True)
+        depth_model = onnx.load(model.depth_path)
+        onnx.helper.set_model_props(depth_model, {METADATA_KEY: spec.to_json()})
+        _save(depth_model, spec.precision, folder / DEPTH_FILE)
+        if model.pose_path is not None:
+            _save(onnx.load(model.pose_path), spec.precision, folder / POSE_FILE)
+        return _verified(folder, out_folder)
+
+
+def _verified(folder: Path, out_folder: Path) -> ExportReport:
+    write_checksums(folder)
+    depth_difference, motion_difference = check_parity(Model.load(folder))
+    size = sum(path.stat().st_size for path in folder.glob('*.onnx'))
     return ExportReport(out_folder, depth_difference, motion_difference, size)
 
 

@@ -1,0 +1,36 @@
+"""The model folder of a training run that is still going, was stopped, or wants other graphs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from depth_ros.errors import ConfigError
+from depth_ros.model import Precision
+from training.callbacks import BEST, LAST
+from training.data.module import FrameDataModule, prepare_data
+from training.finish import finish
+from training.initial import load_task_weights
+from training.tasks.self_supervised import SelfSupervisedTask
+from training.train import read_run_config
+
+
+def export_run(
+    workdir: Path, out: Path, precision: Precision | None, progress: Callable[[str], None]
+) -> None:
+    """Writes `out` from the best checkpoint in `workdir`, or the last where none is best yet.
+
+    precision None: as the run was configured. Raises ConfigError where workdir holds no run or
+    no checkpoint yet, and as training's own export does.
+    """
+    config = read_run_config(workdir)
+    if precision is not None:
+        config = replace(config, export=replace(config.export, precision=precision))
+    found = [workdir / name for name in (BEST, LAST) if (workdir / name).is_file()]
+    if not found:
+        raise ConfigError(f'{workdir} holds no checkpoint yet')
+    data = prepare_data(config, progress)
+    steps = FrameDataModule(config, data).total_steps
+    task = SelfSupervisedTask(config, data.training.fx, steps)
+    task.start_means()
+    load_task_weights(task, found[0])
+    finish(config, out, task, data, progress)
