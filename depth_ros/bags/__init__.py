@@ -1,0 +1,29 @@
+"""Read and write bags: rosbag2 (sqlite3, MCAP) and, for reading, ROS 1."""
+
+from depth_ros.bags.frames import BagFrame, Selection, read_depth, read_frames
+from depth_ros.bags.reader import BagReader, Topic
+from depth_ros.bags.topics import (
+    CameraTopics,
+    find_camera_topics,
+    find_depth_topic,
+    find_odometry_topic,
+)
+from depth_ros.bags.trajectory import Trajectory, read_trajectory
+from depth_ros.bags.writer import BagWriter, Storage
+
+__all__ = [
+    'BagFrame',
+    'BagReader',
+    'BagWriter',
+    'CameraTopics',
+    'Selection',
+    'Storage',
+    'Topic',
+    'Trajectory',
+    'find_camera_topics',
+    'find_depth_topic',
+    'find_odometry_topic',
+    'read_depth',
+    'read_frames',
+    'read_trajectory',
+]

@@ -1,0 +1,206 @@
+"""Camera frames and depth images of a bag, in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from depth_ros.bags.reader import BagReader
+from depth_ros.bags.topics import CameraTopics
+from depth_ros.camera import CameraModel
+from depth_ros.errors import BagError, ConfigError, MessageError
+from depth_ros.messages import NSEC, depth_to_metres, image_to_rgb, stamp_ns
+
+# camera_info may be recorded a little after its image.
+_PATIENCE = 16
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which frames of a bag.
+
+    Attributes:
+        first: index of the first frame.
+        last: index after the last frame; None: to the end.
+        from_s: time of the first frame, counted from the first image of the bag [s].
+        to_s: time after the last frame [s].
+    """
+
+    first: int = 0
+    last: int | None = None
+    from_s: float | None = None
+    to_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what selects nothing.
+
+        Raises:
+            ConfigError: a bound is negative, or the end is not after the start.
+        """
+        if self.first < 0 or (self.last is not None and self.last <= self.first):
+            raise ConfigError(
+                f'frames {self.first} to {self.last}: the first must be 0 or more, the last '
+                f'(exclusive) above it'
+            )
+        start = self.from_s or 0.0
+        if start < 0 or (self.to_s is not None and self.to_s <= start):
+            raise ConfigError(
+                f'time {self.from_s} to {self.to_s} s: the start must be 0 or more, the end '
+                f'after it'
+            )
+
+    def contains(self, index: int, time_s: float) -> bool:
+        """Whether the frame of this index and time since the first image is selected."""
+        return (
+            index >= self.first
+            and (self.last is None or index < self.last)
+            and (self.from_s is None or time_s >= self.from_s)
+            and (self.to_s is None or time_s < self.to_s)
+        )
+
+    def is_past(self, index: int, time_s: float) -> bool:
+        """Whether neither this frame nor a later one is selected."""
+        return (self.last is not None and index >= self.last) or (
+            self.to_s is not None and time_s >= self.to_s
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class BagFrame:
+    """One image of a bag.
+
+    Attributes:
+        index: counted from the first image of the bag.
+        stamp_ns: of its header.
+        frame_id: of its header.
+        image: as recorded, uint8 RGB [H,W,3].
+        camera: the camera_info that belongs to it.
+    """
+
+    index: int
+    stamp_ns: int
+    frame_id: str
+    image: np.ndarray
+    camera: CameraModel
+
+
+class _Cameras:
+    """camera_info messages seen so far."""
+
+    def __init__(self) -> None:
+        self.newest_ns = -1
+        self._by_stamp: dict[int, CameraModel] = {}
+        self._by_size: dict[tuple[int, int], CameraModel] = {}
+
+    def add(self, info: Any) -> None:
+        camera = CameraModel.from_info(info)
+        stamp = stamp_ns(info.header)
+        self.newest_ns = max(self.newest_ns, stamp)
+        self._by_stamp[stamp] = camera
+        if len(self._by_stamp) > 4 * _PATIENCE:
+            del self._by_stamp[next(iter(self._by_stamp))]
+        self._by_size[camera.width, camera.height] = camera
+
+    def has(self, stamp: int) -> bool:
+        return stamp in self._by_stamp
+
+    def find(self, stamp: int, width: int, height: int) -> CameraModel | None:
+        """The camera of the same stamp, else the latest of the same size."""
+        camera = self._by_stamp.get(stamp)
+        if camera is not None and (camera.width, camera.height) == (width, height):
+            return camera
+        return self._by_size.get((width, height))
+
+    @property
+    def sizes(self) -> str:
+        return ', '.join(f'{w}x{h}' for w, h in self._by_size) or 'none'
+
+
+def read_frames(
+    path: Path | str, topics: CameraTopics, selection: Selection | None = None
+) -> Iterator[BagFrame]:
+    """Selected images with their camera, in order of recording.
+
+    An image takes the camera_info of its own stamp, else the latest one of its size.
+
+    Raises:
+        BagError: the bag is damaged, or no camera_info fits an image.
+        MessageError: an image cannot be decoded.
+        CameraError: a camera_info makes no sense.
+    """
+    chosen = selection or Selection()
+    cameras = _Cameras()
+    waiting: deque[tuple[int, Any]] = deque()
+    index, start_ns = -1, 0
+    with BagReader(path) as reader:
+        for topic, _, message in reader.messages([topics.image, topics.camera_info]):
+            if topic == topics.camera_info:
+                cameras.add(message)
+            else:
+                index += 1
+                start_ns = start_ns if index else stamp_ns(message.header)
+                time_s = (stamp_ns(message.header) - start_ns) / NSEC
+                if chosen.is_past(index, time_s):
+                    break
+                if chosen.contains(index, time_s):
+                    waiting.append((index, message))
+            while waiting and _is_due(waiting, cameras):
+                yield _frame(reader, topics, cameras, *waiting.popleft())
+        while waiting:
+            yield _frame(reader, topics, cameras, *waiting.popleft())
+
+
+def read_depth(
+    path: Path | str,
+    topic: str,
+    from_ns: int | None = None,
+    to_ns: int | None = None,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Stamps [ns] and depth images, float32 [H,W] in metres with NaN where unknown.
+
+    Only images stamped within `from_ns` <= stamp < `to_ns` are decoded.
+
+    Raises:
+        BagError: the topic is not in the bag, or the bag is damaged.
+        MessageError: an image is not depth, or cannot be decoded.
+    """
+    with BagReader(path) as reader:
+        for _, _, message in reader.messages([topic]):
+            stamp = stamp_ns(message.header)
+            if (from_ns is None or stamp >= from_ns) and (to_ns is None or stamp < to_ns):
+                try:
+                    depth_m = depth_to_metres(message)
+                except MessageError as error:
+                    raise MessageError(f'{topic} of bag {path}: {error}') from None
+                yield stamp, depth_m
+
+
+def _is_due(waiting: deque[tuple[int, Any]], cameras: _Cameras) -> bool:
+    """Whether the oldest waiting image has its camera_info, or has waited enough for it."""
+    stamp = stamp_ns(waiting[0][1].header)
+    return cameras.has(stamp) or cameras.newest_ns > stamp or len(waiting) > _PATIENCE
+
+
+def _frame(
+    reader: BagReader, topics: CameraTopics, cameras: _Cameras, index: int, message: Any
+) -> BagFrame:
+    try:
+        image = image_to_rgb(message)
+    except MessageError as error:
+        raise MessageError(
+            f'{topics.image} of bag {reader.path}, image {index}: {error}'
+        ) from None
+    stamp = stamp_ns(message.header)
+    height, width = image.shape[:2]
+    camera = cameras.find(stamp, width, height)
+    if camera is None:
+        raise BagError(
+            f'bag {reader.path}: {topics.camera_info} has no camera_info of {width}x{height} for '
+            f'{topics.image} (it has: {cameras.sizes})'
+        )
+    return BagFrame(index, stamp, message.header.frame_id, image, camera)

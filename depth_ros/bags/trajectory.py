@@ -1,0 +1,111 @@
+"""True or measured poses of the camera, from odometry in a bag."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from depth_ros.bags.reader import BagReader
+from depth_ros.errors import BagError, MessageError
+from depth_ros.messages import pose_to_matrix, stamp_ns, transform_to_matrix
+
+_STATIC = '/tf_static'
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Poses over time.
+
+    Attributes:
+        stamps_ns: increasing, int64 [N].
+        world_T_cam: poses of the child frame, float64 [N,4,4].
+        frame_id: of the world.
+        child_frame_id: whose poses they are; '' where the message does not say.
+    """
+
+    stamps_ns: np.ndarray
+    world_T_cam: np.ndarray
+    frame_id: str
+    child_frame_id: str
+
+    def at(self, stamp_ns: int, tolerance_ns: int) -> np.ndarray | None:
+        """The pose nearest in time, float64 [4,4]; None where none is within the tolerance."""
+        after = int(np.searchsorted(self.stamps_ns, stamp_ns))
+        near = [i for i in (after - 1, after) if 0 <= i < len(self.stamps_ns)]
+        index = min(near, key=lambda i: abs(int(self.stamps_ns[i]) - stamp_ns))
+        if abs(int(self.stamps_ns[index]) - stamp_ns) > tolerance_ns:
+            return None
+        return self.world_T_cam[index]
+
+
+def read_trajectory(
+    path: Path | str, topic: str, camera_frame: str | None = None
+) -> Trajectory:
+    """Poses of nav_msgs/Odometry or geometry_msgs/PoseStamped.
+
+    Where `camera_frame` is given, is not the child frame of the odometry, and /tf_static of the
+    bag connects the two, the poses are moved to the camera; otherwise they stay those of the
+    child frame, which `child_frame_id` tells.
+
+    Raises:
+        BagError: the topic is not there or empty, or the bag is damaged.
+    """
+    poses: dict[int, np.ndarray] = {}
+    frame_id = child = ''
+    with BagReader(path) as reader:
+        for _, _, message in reader.messages([topic]):
+            child = getattr(message, 'child_frame_id', '')
+            frame_id = message.header.frame_id
+            pose = message.pose if hasattr(message.pose, 'position') else message.pose.pose
+            try:
+                poses[stamp_ns(message.header)] = pose_to_matrix(pose)
+            except MessageError as error:
+                raise MessageError(f'{topic} of bag {path}: {error}') from None
+        if not poses:
+            raise BagError(f'topic {topic} of bag {path} has no messages')
+        stamps = np.array(sorted(poses), np.int64)
+        world_T_child = np.stack([poses[int(stamp)] for stamp in stamps])
+        if camera_frame and child and camera_frame != child:
+            child_T_camera = _find_static(_static_transforms(reader), child, camera_frame)
+            if child_T_camera is not None:
+                return Trajectory(stamps, world_T_child @ child_T_camera, frame_id, camera_frame)
+    return Trajectory(stamps, world_T_child, frame_id, child)
+
+
+def _static_transforms(reader: BagReader) -> dict[tuple[str, str], np.ndarray]:
+    """parent_T_child by (parent, child)."""
+    if not any(t.name == _STATIC and t.type.endswith('TFMessage') for t in reader.topics):
+        return {}
+    edges = {}
+    for _, _, message in reader.messages([_STATIC]):
+        for stamped in message.transforms:
+            key = (_plain(stamped.header.frame_id), _plain(stamped.child_frame_id))
+            edges[key] = transform_to_matrix(stamped.transform)
+    return edges
+
+
+def _find_static(
+    edges: dict[tuple[str, str], np.ndarray], start: str, goal: str
+) -> np.ndarray | None:
+    """start_T_goal through the tree of static transforms; None where they are not connected."""
+    neighbours: dict[str, list[tuple[str, np.ndarray]]] = {}
+    for (parent, child), parent_T_child in edges.items():
+        neighbours.setdefault(parent, []).append((child, parent_T_child))
+        neighbours.setdefault(child, []).append((parent, np.linalg.inv(parent_T_child)))
+    reached = {_plain(start): np.eye(4)}
+    queue = deque(reached)
+    while queue:
+        frame = queue.popleft()
+        for other, frame_T_other in neighbours.get(frame, []):
+            if other not in reached:
+                reached[other] = reached[frame] @ frame_T_other
+                queue.append(other)
+    return reached.get(_plain(goal))
+
+
+def _plain(frame_id: str) -> str:
+    """ROS 1 frames may start with a slash."""
+    return frame_id.lstrip('/')

@@ -1,0 +1,123 @@
+"""Bags of synthetic scenes, laid out like those of an RGB-D or stereo camera."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from depth_ros import bag_messages as build
+from depth_ros.bags.writer import BagWriter, Storage
+from depth_ros.camera import Intrinsics
+from depth_ros.errors import ConfigError
+from depth_ros.messages import NSEC
+from depth_ros.synthetic.path import make_path
+from depth_ros.synthetic.render import render
+from depth_ros.synthetic.room import WallStyle, make_scene
+
+START_NS = 1_700_000_000 * NSEC
+FRAME_ID = 'camera_color_optical_frame'
+WORLD_ID = 'world'
+IMAGE_TOPIC = '/camera/color/image_raw/compressed'
+INFO_TOPIC = '/camera/color/camera_info'
+DEPTH_TOPIC = '/camera/depth/image_raw/compressedDepth'
+ODOMETRY_TOPIC = '/ground_truth/odom'
+RIGHT_IMAGE_TOPIC = '/camera/right/image_raw/compressed'
+RIGHT_INFO_TOPIC = '/camera/right/camera_info'
+
+
+@dataclass(frozen=True)
+class SyntheticBag:
+    """What to render into a bag.
+
+    Attributes:
+        seed: of the scene and the path.
+        frames: how many.
+        rate_hz: frames a second.
+        intrinsics: of the camera.
+        baseline_m: distance of a second camera to the right; None: no second camera.
+        walls: whether walls have texture.
+        speed: typical speed of the camera [m/s].
+        jpeg_quality: 1 to 100.
+    """
+
+    seed: int
+    frames: int
+    rate_hz: float
+    intrinsics: Intrinsics
+    baseline_m: float | None = None
+    walls: WallStyle = WallStyle.TEXTURED
+    speed: float = 0.6
+    jpeg_quality: int = 95
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be rendered.
+
+        Raises:
+            ConfigError: a number is out of range.
+        """
+        if self.frames < 1 or self.rate_hz <= 0 or self.speed <= 0:
+            raise ConfigError(
+                f'frames {self.frames}, rate {self.rate_hz} Hz and speed {self.speed} m/s must '
+                f'all be above 0'
+            )
+        if not 1 <= self.jpeg_quality <= 100:
+            raise ConfigError(f'JPEG quality {self.jpeg_quality} must be 1 to 100')
+        if self.baseline_m is not None and not 0 < self.baseline_m <= 0.3:
+            raise ConfigError(f'baseline {self.baseline_m} m must be above 0 and at most 0.3')
+
+
+def write_bag(
+    path: Path | str,
+    bag: SyntheticBag,
+    storage: Storage = Storage.MCAP,
+    on_frame: Callable[[int], None] | None = None,
+) -> None:
+    """Render a scene along a path into a bag with exact depth and poses.
+
+    Args:
+        path: folder to be made.
+        bag: what to render.
+        storage: file format.
+        on_frame: called with the number of frames done.
+
+    Raises:
+        BagError: the folder exists already, or cannot be written.
+    """
+    with BagWriter(path, storage) as writer:
+        scene = make_scene(bag.seed, bag.walls)
+        poses = make_path(scene, bag.frames, bag.rate_hz, bag.seed, bag.speed)
+        for index, world_T_cam in enumerate(poses):
+            stamp_ns = START_NS + round(index * NSEC / bag.rate_hz)
+            rgb, depth_m = render(scene, bag.intrinsics, world_T_cam)
+            _write_camera(writer, bag, stamp_ns, rgb)
+            depth = build.compressed_depth(stamp_ns, FRAME_ID, depth_m)
+            writer.write(DEPTH_TOPIC, build.COMPRESSED_IMAGE, stamp_ns, depth)
+            odometry = build.odometry(stamp_ns, WORLD_ID, FRAME_ID, world_T_cam)
+            writer.write(ODOMETRY_TOPIC, build.ODOMETRY, stamp_ns, odometry)
+            if bag.baseline_m is not None:
+                left_T_right = np.eye(4)
+                left_T_right[0, 3] = bag.baseline_m
+                right, _ = render(scene, bag.intrinsics, world_T_cam @ left_T_right)
+                _write_right(writer, bag, bag.baseline_m, stamp_ns, right)
+            if on_frame is not None:
+                on_frame(index + 1)
+
+
+def _write_camera(writer: BagWriter, bag: SyntheticBag, stamp_ns: int, rgb: np.ndarray) -> None:
+    image = build.compressed_image(stamp_ns, FRAME_ID, rgb, bag.jpeg_quality)
+    writer.write(IMAGE_TOPIC, build.COMPRESSED_IMAGE, stamp_ns, image)
+    info = build.camera_info(stamp_ns, FRAME_ID, bag.intrinsics)
+    writer.write(INFO_TOPIC, build.CAMERA_INFO, stamp_ns, info)
+
+
+def _write_right(
+    writer: BagWriter, bag: SyntheticBag, baseline_m: float, stamp_ns: int, rgb: np.ndarray
+) -> None:
+    # Both images of a rectified pair carry the frame of the left camera (sensor_msgs/CameraInfo).
+    image = build.compressed_image(stamp_ns, FRAME_ID, rgb, bag.jpeg_quality)
+    writer.write(RIGHT_IMAGE_TOPIC, build.COMPRESSED_IMAGE, stamp_ns, image)
+    info = build.camera_info(stamp_ns, FRAME_ID, bag.intrinsics, baseline_m)
+    writer.write(RIGHT_INFO_TOPIC, build.CAMERA_INFO, stamp_ns, info)
