@@ -25,6 +25,8 @@ _IMPLAUSIBLE = 10.0
 """A motion this many times the typical one of its interval is taken for a failure."""
 _LARGE = 1.5
 """The keyframe advances early when the motion exceeds the typical one this many times."""
+_MIN_ELAPSED_S = 1e-3
+"""Bounds the velocity of two frames with one stamp."""
 _START_SIGMA = 1e-3
 """Standard deviation of the first pose [m and rad]: exact by definition, but never zero."""
 _RELATIVE_FLOOR = 0.1
@@ -149,16 +151,18 @@ class OdometryTracker:
         self.advanced = False
         return self._state(key, Tracking.STILL, np.zeros(6), np.eye(6) * _START_SIGMA**2)
 
-    def lose(self, stamp_ns: int) -> OdometryState:
+    def lose(self, stamp_ns: int, at_once: bool = False) -> OdometryState:
         """The frame could not be compared, for want of texture or of a plausible answer.
 
-        A single such frame leaves the keyframe as it is; after a whole interval of them the next
-        one is the keyframe, and the uncertainty stays in the pose until a reset.
+        A single such frame leaves the keyframe as it is. After two intervals of them, or
+        `at_once` where the keyframe is of no use, the frame becomes the keyframe, and the
+        uncertainty stays in the pose until a reset.
         """
         key = self._keyframe()
         lost = _Keyframe(stamp_ns, key.world_T_cam, key.covariance + _LOST_VARIANCE)
         self._last_stamp_ns = stamp_ns
-        self.advanced = (stamp_ns - key.stamp_ns) / NS_PER_S >= 2.0 * self._spec.interval_s
+        elapsed_s = (stamp_ns - key.stamp_ns) / NS_PER_S
+        self.advanced = at_once or elapsed_s >= 2.0 * self._spec.interval_s
         if self.advanced:
             self._key = lost
         return self._state(lost, Tracking.LOST, np.zeros(6), _LOST_VARIANCE)
@@ -175,7 +179,7 @@ class OdometryTracker:
             The pose; tracking LOST where the motion is not plausible.
         """
         key = self._keyframe()
-        elapsed_s = max((stamp_ns - key.stamp_ns) / NS_PER_S, 1e-9)
+        elapsed_s = max((stamp_ns - key.stamp_ns) / NS_PER_S, _MIN_ELAPSED_S)
         intervals = elapsed_s / self._spec.interval_s
         turn, length = float(np.linalg.norm(motion[:3])), float(np.linalg.norm(motion[3:]))
         limit = _IMPLAUSIBLE * max(1.0, intervals)

@@ -200,15 +200,26 @@ class View:
         Returns:
             float32 [camera.height,camera.width], NaN outside the view and next to unknown cells.
         """
-        inverse = np.reciprocal(depth, dtype=np.float32)
-        height, width = depth.shape
+        result = self.map_to_camera(np.reciprocal(depth, dtype=np.float32))
+        return np.reciprocal(result, out=result)
+
+    def map_to_camera(self, values: np.ndarray) -> np.ndarray:
+        """Bring any map over the network input to the camera's pixels, bilinearly.
+
+        Args:
+            values: float32 [h,w] covering the whole network input; NaN where unknown.
+
+        Returns:
+            float32 [camera.height,camera.width], NaN outside the view and next to unknown cells.
+        """
+        height, width = values.shape
         sx, sy = width / self.network_width, height / self.network_height
         x, y = self.target.x * sx, self.target.y * sy
         shown_w, shown_h = self.target.width * sx, self.target.height * sy
         size = (self.source.width, self.source.height)
-        if all(value == int(value) for value in (x, y, shown_w, shown_h)):
+        if all(edge.is_integer() for edge in (x, y, shown_w, shown_h)):
             part = Window(int(x), int(y), int(shown_w), int(shown_h))
-            seen = cv2.resize(inverse[part.slices], size, interpolation=cv2.INTER_LINEAR)
+            seen = cv2.resize(values[part.slices], size, interpolation=cv2.INTER_LINEAR)
         else:
             kx, ky = shown_w / size[0], shown_h / size[1]
             grid_of_camera = np.array(
@@ -216,12 +227,12 @@ class View:
             )
             flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
             seen = cv2.warpAffine(
-                inverse, grid_of_camera, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+                values, grid_of_camera, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
             )
         if size == (self.camera.width, self.camera.height):
-            return np.reciprocal(seen, out=seen)
+            return seen
         result = np.full((self.camera.height, self.camera.width), np.nan, np.float32)
-        np.reciprocal(seen, out=result[self.source.slices])
+        result[self.source.slices] = seen
         return result
 
 

@@ -82,7 +82,7 @@ def depth_graph(model_spec: ModelSpec, per_grey: float = 0.02) -> onnx.ModelProt
 
 
 def flat_depth_graph(model_spec: ModelSpec, profile: np.ndarray) -> onnx.ModelProto:
-    """Depth `profile` [H,W] whatever the image shows."""
+    """Depth `profile` [h,w] whatever the image shows."""
     nodes = [
         helper.make_node('Cast', ['image'], ['float'], to=TensorProto.FLOAT),
         helper.make_node('ReduceMean', ['float', 'all_axes'], ['grey'], keepdims=1),
@@ -96,11 +96,10 @@ def flat_depth_graph(model_spec: ModelSpec, profile: np.ndarray) -> onnx.ModelPr
         'zero': np.float32(0.0),
         'profile': profile.astype(np.float32)[None],
     }
-    shape = ['N', model_spec.height, model_spec.width]
-    image = helper.make_tensor_value_info('image', TensorProto.UINT8, [*shape, 3])
-    return _model(
-        nodes, [image], helper.make_tensor_value_info('depth', TensorProto.FLOAT, shape), constants
-    )
+    shape = ['N', model_spec.height, model_spec.width, 3]
+    image = helper.make_tensor_value_info('image', TensorProto.UINT8, shape)
+    depth = helper.make_tensor_value_info('depth', TensorProto.FLOAT, ['N', *profile.shape])
+    return _model(nodes, [image], depth, constants)
 
 
 def pose_graph(model_spec: ModelSpec, motion=FORWARD) -> onnx.ModelProto:

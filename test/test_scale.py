@@ -194,7 +194,7 @@ def test_constant_sources():
 
 
 def test_an_up_to_scale_model_gives_no_metres():
-    with pytest.raises(ConfigError, match='choose scale fixed, odometry or camera_height, or none'):
+    with pytest.raises(ConfigError, match='choose scale fixed, odometry or camera_height'):
         make_scale(ScaleSettings(), UP_TO_SCALE)
 
 

@@ -56,6 +56,10 @@ class Backend(Protocol):
     def description(self) -> str:
         """What it really runs on, for people."""
 
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the graph's inputs."""
+
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Compute every output of the graph.
 

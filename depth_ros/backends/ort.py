@@ -66,12 +66,9 @@ class OrtBackend:
         return f'{text} ({_CUDA} did not start)' if self._fell_back else text
 
     @property
-    def input_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The graph's inputs by name for a batch of one."""
-        return {
-            entry.name: tuple(size if isinstance(size, int) else 1 for size in entry.shape)
-            for entry in self._session.get_inputs()
-        }
+    def input_names(self) -> tuple[str, ...]:
+        """See Backend."""
+        return tuple(entry.name for entry in self._session.get_inputs())
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See Backend; outputs are fresh arrays, inputs are read where they lie."""
@@ -83,10 +80,11 @@ class OrtBackend:
 
     def warm_up(self) -> None:
         """See Backend."""
-        types = {entry.name: _TYPES[entry.type] for entry in self._session.get_inputs()}
-        self.run(
-            {name: np.ones(shape, types[name]) for name, shape in self.input_shapes.items()}
-        )
+        inputs = {}
+        for entry in self._session.get_inputs():
+            shape = [size if isinstance(size, int) else 1 for size in entry.shape]
+            inputs[entry.name] = np.ones(shape, _TYPES[entry.type])
+        self.run(inputs)
 
     def close(self) -> None:
         """See Backend."""

@@ -1,0 +1,97 @@
+"""How well the previous frame, seen through depth and motion, agrees with the current one."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from depth_ros.camera import Intrinsics
+
+_SHRINK = 2
+_SSIM_WEIGHT = 0.85
+_C1, _C2 = 0.01**2, 0.03**2
+_WINDOW = (3, 3)
+
+
+class ReprojectionConfidence:
+    """Per-pixel photometric agreement of two frames of one camera.
+
+    Each pixel of the current frame is carried by its depth and the motion into the previous frame;
+    what is found there is compared by the measure that self-supervised networks are trained with,
+    0.85 SSIM and 0.15 absolute difference (Godard et al., Digging Into Self-Supervised Monocular
+    Depth Estimation, ICCV 2019), on half the network's resolution. Agreement is necessary for a
+    right depth, not sufficient: on plain walls, and without parallax, everything agrees.
+    """
+
+    def __init__(self, intrinsics: Intrinsics) -> None:
+        """Prepare for frames of the network's input, described by `intrinsics`."""
+        width, height = intrinsics.width // _SHRINK, intrinsics.height // _SHRINK
+        self._size = (width, height)
+        self._K = intrinsics.scaled(width, height).matrix
+        u, v = np.meshgrid(np.arange(width), np.arange(height))
+        ones = np.ones(width * height)
+        self._pixels = np.stack([u.ravel(), v.ravel(), ones]).astype(np.float32)
+
+    def reduced(self, image: np.ndarray) -> np.ndarray:
+        """What frames are compared by: grey float32 [h,w] in 0..1 of an image uint8 [H,W,3]."""
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        small = cv2.resize(grey, self._size, interpolation=cv2.INTER_AREA)
+        return small.astype(np.float32) / 255.0
+
+    def __call__(
+        self,
+        previous: np.ndarray,
+        current: np.ndarray,
+        depth: np.ndarray,
+        previous_T_current: np.ndarray,
+    ) -> np.ndarray:
+        """Compare two frames.
+
+        Args:
+            previous: the previous frame, of `reduced`.
+            current: the current frame, of `reduced`.
+            depth: float32 [h,w] of the current frame over the whole network input, any grid.
+            previous_T_current: [4,4], translation in the unit of `depth`.
+
+        Returns:
+            float32 of the size of `reduced`: 1 agrees, 0 does not; NaN where the previous frame
+            does not show the point or depth is unknown.
+        """
+        width, height = self._size
+        small = cv2.resize(depth, self._size, interpolation=cv2.INTER_NEAREST).ravel()
+        turned = self._K @ previous_T_current[:3, :3] @ np.linalg.inv(self._K)
+        moved = self._K @ previous_T_current[:3, 3]
+        q = turned.astype(np.float32) @ self._pixels
+        q *= small
+        q += moved.astype(np.float32)[:, None]
+        with np.errstate(divide='ignore', invalid='ignore'):
+            u, v = q[0] / q[2], q[1] / q[2]
+            seen = (q[2] > 0) & (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)
+        u[~seen] = v[~seen] = 0.0
+        found = cv2.remap(
+            previous,
+            u.reshape(height, width),
+            v.reshape(height, width),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        agreement = 1.0 - photometric_difference(found, current)
+        agreement[~seen.reshape(height, width)] = np.nan
+        return agreement
+
+
+def photometric_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """0.85 (1 - SSIM) / 2 + 0.15 |a - b| of two pictures float32 [H,W] in 0..1; within 0..1."""
+    mean_a, mean_b = _blurred(a), _blurred(b)
+    products = mean_a * mean_b
+    squares = mean_a * mean_a + mean_b * mean_b
+    covariance = _blurred(a * b) - products
+    variances = _blurred(a * a + b * b) - squares
+    similarity = (2.0 * products + _C1) * (2.0 * covariance + _C2)
+    similarity /= (squares + _C1) * (variances + _C2)
+    dissimilarity = np.clip(0.5 - 0.5 * similarity, 0.0, 1.0)
+    return _SSIM_WEIGHT * dissimilarity + (1.0 - _SSIM_WEIGHT) * cv2.absdiff(a, b)
+
+
+def _blurred(picture: np.ndarray) -> np.ndarray:
+    return cv2.blur(picture, _WINDOW, borderType=cv2.BORDER_REFLECT_101)

@@ -1,0 +1,86 @@
+"""The pixels on which depth is given out: those of the camera, or those of the network."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from depth_ros.camera import Intrinsics
+from depth_ros.view import View
+
+
+class Grid(Protocol):
+    """Brings what covers the whole network input to the pixels of the output."""
+
+    @property
+    def intrinsics(self) -> Intrinsics:
+        """Of the output's pixels."""
+
+    def depth(self, depth: np.ndarray) -> np.ndarray:
+        """A depth map float32 [h,w] as a new one on the output's pixels, NaN where not seen."""
+
+    def confidence(self, confidence: np.ndarray) -> np.ndarray:
+        """A map float32 [h,w] as a new one on the output's pixels, NaN where not seen."""
+
+    def image(self, image: np.ndarray, network_image: np.ndarray) -> np.ndarray:
+        """The colours on the output's pixels, of the camera's and the network's picture."""
+
+
+class CameraGrid:
+    """The rectified camera's own pixels."""
+
+    def __init__(self, view: View) -> None:
+        """Give out what `view` sees."""
+        self._view = view
+
+    @property
+    def intrinsics(self) -> Intrinsics:
+        """See Grid."""
+        return self._view.camera
+
+    def depth(self, depth: np.ndarray) -> np.ndarray:
+        """See Grid."""
+        return self._view.depth_to_camera(depth)
+
+    def confidence(self, confidence: np.ndarray) -> np.ndarray:
+        """See Grid."""
+        return self._view.map_to_camera(confidence)
+
+    def image(self, image: np.ndarray, network_image: np.ndarray) -> np.ndarray:
+        """See Grid; the camera's picture itself, not a copy."""
+        return image
+
+
+class NetworkGrid:
+    """The pixels that the depth network answers, without those of padding."""
+
+    def __init__(self, view: View, depth_width: int, depth_height: int) -> None:
+        """Give out depth as it comes, `depth_width` x `depth_height` over the whole input."""
+        self._size = (depth_width, depth_height)
+        window = view.visible_window(depth_width, depth_height)
+        self._slices = window.slices
+        self._intrinsics = view.grid_intrinsics(depth_width, depth_height).cropped(
+            window.x, window.y, window.width, window.height
+        )
+
+    @property
+    def intrinsics(self) -> Intrinsics:
+        """See Grid."""
+        return self._intrinsics
+
+    def depth(self, depth: np.ndarray) -> np.ndarray:
+        """See Grid."""
+        return depth[self._slices].copy()
+
+    def confidence(self, confidence: np.ndarray) -> np.ndarray:
+        """See Grid."""
+        resized = cv2.resize(confidence, self._size, interpolation=cv2.INTER_LINEAR)
+        return resized[self._slices].copy()
+
+    def image(self, image: np.ndarray, network_image: np.ndarray) -> np.ndarray:
+        """See Grid."""
+        if network_image.shape[1::-1] != self._size:
+            network_image = cv2.resize(network_image, self._size, interpolation=cv2.INTER_AREA)
+        return network_image[self._slices].copy()

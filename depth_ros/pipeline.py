@@ -1,0 +1,20 @@
+"""The one place where an image becomes depth: node, offline tools and evaluation all come here.
+
+    pipeline = DepthPipeline.open(Model.load('lite0'))   # the networks; no memory of frames
+    track = CameraTrack(pipeline, TrackSettings())       # one camera: keyframe, odometry, scale
+    estimate = track.process(Frame(stamp_ns, image, intrinsics))
+"""
+
+from depth_ros.depth_pipeline import DepthPipeline, Frame, NetworkAnswer
+from depth_ros.track import CameraTrack, Estimate, OutputSize, TrackSettings, Wanted
+
+__all__ = [
+    'CameraTrack',
+    'DepthPipeline',
+    'Estimate',
+    'Frame',
+    'NetworkAnswer',
+    'OutputSize',
+    'TrackSettings',
+    'Wanted',
+]

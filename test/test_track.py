@@ -1,0 +1,261 @@
+"""One camera's frames in order: depth in metres, odometry, scale, confidence."""
+
+import dataclasses
+import math
+
+import cv2
+import graphs
+import numpy as np
+import pytest
+
+from depth_ros import se3
+from depth_ros.camera import Intrinsics
+from depth_ros.egomotion import Tracking
+from depth_ros.errors import ConfigError
+from depth_ros.model import Fit, ScaleKind
+from depth_ros.pipeline import (
+    CameraTrack,
+    DepthPipeline,
+    Frame,
+    OutputSize,
+    TrackSettings,
+    Wanted,
+)
+from depth_ros.scale import ScaleSettings, ScaleSource
+
+CAMERA = Intrinsics(100, 100, 63.5, 47.5, 128, 96)
+STEP_NS = 50_000_000
+EVERYTHING = Wanted(egomotion=True, confidence=True, image=True)
+
+
+def texture(shift=0.0, camera=CAMERA):
+    """A picture with detail at every scale, moved to the left."""
+    rng = np.random.default_rng(0)
+    total = np.zeros((camera.height, camera.width + 64, 3), np.float32)
+    for sigma in (2, 6, 16):
+        layer = cv2.GaussianBlur(rng.normal(0, 1, total.shape), (0, 0), sigma)
+        total += layer / layer.std()
+    move = np.array([[1, 0, -shift], [0, 1, 0]], np.float32)
+    moved = cv2.warpAffine(total, move, (camera.width, camera.height), flags=cv2.INTER_LINEAR)
+    return np.clip(128 + 25 * moved, 0, 255).astype(np.uint8)
+
+
+def frames(count, speed=3.0, start_ns=10**9, camera=CAMERA):
+    return [
+        Frame(start_ns + i * STEP_NS, texture(speed * i, camera), camera, 'camera')
+        for i in range(count)
+    ]
+
+
+def make_track(folder, settings=None, motion=graphs.FORWARD, depth=None, **spec) -> CameraTrack:
+    model_spec = graphs.spec(**spec)
+    profile = None if depth is None else graphs.flat_depth_graph(model_spec, depth)
+    model = graphs.write_model(folder, model_spec, profile, motion)
+    return CameraTrack(DepthPipeline.open(model), settings)
+
+
+def test_an_estimate_belongs_to_its_frame(tmp_path):
+    track = make_track(tmp_path)
+    for frame in frames(3):
+        estimate = track.process(frame, EVERYTHING)
+        assert (estimate.stamp_ns, estimate.frame_id) == (frame.stamp_ns, 'camera')
+        assert estimate.depth_m.shape == (96, 128)
+        assert estimate.intrinsics == CAMERA
+        assert estimate.image is frame.image
+        assert estimate.scale.valid
+        assert estimate.timings_ms['total'] > 0
+
+
+def test_estimates_keep_their_values(tmp_path):
+    track = make_track(tmp_path)
+    estimates, copies = [], []
+    for frame in frames(6):
+        estimate = track.process(frame, EVERYTHING)
+        estimates.append(estimate)
+        copies.append((estimate.depth_m.copy(), estimate.odometry.world_T_cam.copy()))
+    for estimate, (depth, pose) in zip(estimates, copies):
+        np.testing.assert_array_equal(estimate.depth_m, depth)
+        np.testing.assert_array_equal(estimate.odometry.world_T_cam, pose)
+
+
+@pytest.mark.parametrize('fit', list(Fit))
+def test_network_and_camera_pixels_show_the_same(tmp_path, fit):
+    wide = Intrinsics(100, 100, 99.5, 47.5, 200, 96)
+    frame = Frame(0, texture(camera=wide), wide)
+    at = {}
+    for size in OutputSize:
+        track = make_track(tmp_path / size.value, TrackSettings(output_size=size), fit=fit)
+        at[size] = track.process(frame, EVERYTHING)
+    camera, network = at[OutputSize.CAMERA], at[OutputSize.NETWORK]
+    assert network.image.shape[:2] == network.depth_m.shape
+    k = network.intrinsics
+    assert network.depth_m.shape == (k.height, k.width)
+    assert np.isfinite(network.depth_m).all()
+    x, y = 0.1, -0.05  # one ray, seen on both grids
+    u, v = round(wide.fx * x + wide.cx), round(wide.fy * y + wide.cy)
+    u_net, v_net = round(k.fx * x + k.cx), round(k.fy * y + k.cy)
+    assert camera.depth_m[v, u] == pytest.approx(network.depth_m[v_net, u_net], rel=0.1)
+    np.testing.assert_allclose(camera.image[v, u], network.image[v_net, u_net], atol=25)
+
+
+def test_a_network_of_half_size_depth(tmp_path):
+    spec = graphs.spec(depth_width=32, depth_height=24)
+    graph = graphs.flat_depth_graph(spec, np.full((24, 32), 3.0))
+    pipeline = DepthPipeline.open(graphs.write_model(tmp_path, spec, graph))
+    for size, shape in ((OutputSize.CAMERA, (96, 128)), (OutputSize.NETWORK, (24, 32))):
+        track = CameraTrack(pipeline, TrackSettings(output_size=size))
+        for frame in frames(2):
+            estimate = track.process(frame, EVERYTHING)
+        assert estimate.depth_m.shape == shape
+        assert estimate.confidence.shape == shape
+        assert estimate.image.shape[:2] == shape
+        np.testing.assert_allclose(estimate.depth_m, 3.0)
+
+
+def test_forward_motion_makes_a_straight_path(tmp_path):
+    track = make_track(tmp_path)
+    states = [track.process(frame).odometry for frame in frames(13)]
+    assert states[0].tracking is Tracking.STARTED
+    # The graph answers 0.1 for every pair: three keyframes, 0.2 s apart, lie behind the last.
+    np.testing.assert_allclose(states[-1].world_T_cam[:3, 3], [0, 0, 0.3], atol=1e-6)
+    assert states[-1].linear_velocity[2] == pytest.approx(0.5, rel=1e-3)
+
+
+def test_nothing_unwanted_is_computed(tmp_path):
+    track = make_track(tmp_path)
+    for frame in frames(3):
+        estimate = track.process(frame, Wanted(egomotion=False))
+    assert estimate.motion is None
+    assert estimate.odometry is None
+    assert estimate.confidence is None
+    assert estimate.image is None
+    assert 'pose' not in estimate.timings_ms
+
+
+def test_a_model_without_pose_gives_depth(tmp_path):
+    model = graphs.write_model(tmp_path, graphs.spec(motion=None))
+    track = CameraTrack(DepthPipeline.open(model))
+    estimate = [track.process(frame, EVERYTHING) for frame in frames(2)][-1]
+    assert np.isfinite(estimate.depth_m).all()
+    assert estimate.odometry is None
+    assert estimate.confidence is None
+
+
+def test_standing_still(tmp_path):
+    track = make_track(tmp_path)
+    for frame in frames(20, speed=0.0):
+        estimate = track.process(frame)
+    assert estimate.odometry.tracking is Tracking.STILL
+    np.testing.assert_array_equal(estimate.odometry.world_T_cam, np.eye(4))
+    np.testing.assert_array_equal(estimate.motion.previous_T_current, np.eye(4))
+
+
+def test_a_covered_lens_is_lost_and_recovers(tmp_path):
+    track = make_track(tmp_path)
+    sequence = frames(30)
+    for index, frame in enumerate(sequence):
+        if 8 <= index < 20:
+            frame = dataclasses.replace(frame, image=np.full_like(frame.image, 3))
+        state = track.process(frame).odometry
+        if 8 <= index <= 20:
+            assert state.tracking is Tracking.LOST
+            assert np.diag(state.covariance).min() > 1
+    assert state.tracking is Tracking.MOVING
+    assert state.covariance[0, 0] > 1e3
+
+
+def test_time_going_back_starts_a_new_world(tmp_path):
+    track = make_track(tmp_path)
+    for frame in frames(10):
+        track.process(frame)
+    state = track.process(frames(1)[0]).odometry
+    assert state.resets == 1
+    assert 'time went back' in state.reset_reason
+    np.testing.assert_array_equal(state.world_T_cam, np.eye(4))
+
+
+def test_another_camera_starts_a_new_world(tmp_path):
+    track = make_track(tmp_path)
+    sequence = frames(6)
+    for frame in sequence[:5]:
+        track.process(frame)
+    other = dataclasses.replace(sequence[5], intrinsics=dataclasses.replace(CAMERA, fx=90.0))
+    state = track.process(other).odometry
+    assert (state.resets, state.reset_reason) == (1, 'the camera changed')
+
+
+def test_reset_by_the_caller(tmp_path):
+    track = make_track(tmp_path)
+    sequence = frames(3)
+    track.process(sequence[0])
+    track.process(sequence[1])
+    track.reset('the user asked')
+    state = track.process(sequence[2]).odometry
+    assert (state.resets, state.reset_reason) == (1, 'the user asked')
+
+
+def test_a_fixed_factor_scales_depth_and_path(tmp_path):
+    fixed = TrackSettings(scale=ScaleSettings(source=ScaleSource.FIXED, factor=5.0))
+    plain, scaled = make_track(tmp_path / 'a'), make_track(tmp_path / 'b', fixed)
+    for frame in frames(6):
+        one, five = plain.process(frame), scaled.process(frame)
+        np.testing.assert_allclose(five.depth_m, 5 * one.depth_m, rtol=1e-6)
+        np.testing.assert_allclose(
+            five.odometry.world_T_cam[:3, 3], 5 * one.odometry.world_T_cam[:3, 3]
+        )
+
+
+def test_an_up_to_scale_model_is_refused_metres(tmp_path):
+    with pytest.raises(ConfigError, match='up to scale only'):
+        make_track(tmp_path, scale=ScaleKind.UP_TO_SCALE, scale_source='none')
+
+
+def test_no_scale_is_no_depth_until_odometry_tells_it(tmp_path):
+    settings = TrackSettings(scale=ScaleSettings(source=ScaleSource.ODOMETRY))
+    track = make_track(
+        tmp_path, settings, depth=np.full((48, 64), 2.0), scale=ScaleKind.UP_TO_SCALE
+    )
+    estimates = []
+    for frame in frames(40):
+        # Three metres to one unit: 0.1 units in 0.2 s are 1.5 m/s.
+        seconds = (frame.stamp_ns - 10**9) / 1e9
+        track.add_odometry(frame.stamp_ns, se3.rigid(np.eye(3), np.array([0, 0, 1.5 * seconds])))
+        estimates.append(track.process(frame))
+    first, last = estimates[2], estimates[-1]
+    assert not first.scale.valid
+    assert np.isnan(first.depth_m).all()
+    assert first.odometry is None
+    assert first.motion is None
+    assert last.scale.factor == pytest.approx(3.0, rel=1e-3)
+    np.testing.assert_allclose(last.depth_m, 6.0, rtol=1e-3)
+    found = next(e for e in estimates if e.odometry is not None)
+    np.testing.assert_array_equal(found.odometry.world_T_cam, np.eye(4))
+    assert found.odometry.reset_reason == 'the scale was found'
+
+
+def test_camera_height_tells_the_scale(tmp_path):
+    camera = graphs.training_camera(50.0)
+    rays = camera.rays()
+    with np.errstate(divide='ignore'):
+        floor = np.where(rays[..., 1] > 0, 0.5 / rays[..., 1], 40.0).clip(max=40.0)
+    height = ScaleSettings(source=ScaleSource.CAMERA_HEIGHT, camera_height_m=1.5)
+    track = make_track(tmp_path, TrackSettings(scale=height), depth=floor)
+    estimate = track.process(frames(1)[0])
+    assert estimate.scale.factor == pytest.approx(3.0, rel=0.01)
+    assert np.isfinite(estimate.depth_m).all()
+
+
+def test_confidence_masks_depth(tmp_path):
+    settings = TrackSettings(min_confidence=0.9)
+    track = make_track(tmp_path, settings, depth=np.full((48, 64), 2.0))
+    estimates = [track.process(frame, EVERYTHING) for frame in frames(3)]
+    assert np.isfinite(estimates[0].depth_m).all()
+    last = estimates[-1]
+    np.testing.assert_array_equal(np.isfinite(last.depth_m), last.confidence >= 0.9)
+    assert 0 < np.isfinite(last.depth_m).mean() < 1
+
+
+@pytest.mark.parametrize('value', [-0.1, 1.1, math.nan])
+def test_impossible_settings(value):
+    with pytest.raises(ConfigError, match='min_confidence'):
+        TrackSettings(min_confidence=value)
