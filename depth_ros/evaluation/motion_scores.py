@@ -24,7 +24,8 @@ from depth_ros.evaluation.trajectories import (
     stationary_drift,
 )
 
-FITTED_ALIGNMENTS = (Alignment.SE3, Alignment.SCALE, Alignment.SIM3)
+WITH_UNIT = (Alignment.SE3, Alignment.SCALE, Alignment.SIM3)
+WITHOUT_UNIT = (Alignment.SCALE, Alignment.SIM3)
 MIN_DIRECTION_M = 0.01
 """True translations shorter than this have no direction that the truth knows well."""
 
@@ -89,10 +90,11 @@ def evaluate_motion(predicted: np.ndarray, true: np.ndarray, pairing: Pairing) -
 def path_scores(name: str, predicted: np.ndarray, true: np.ndarray,
                 pairing: Pairing) -> MotionScores:
     """Score one path; RPE and KITTI errors are taken after the pairing's alignment."""
+    alignments = WITH_UNIT if pairing.alignment is Alignment.SE3 else WITHOUT_UNIT
     aligned = align(predicted, true, pairing.alignment).apply_to_poses(predicted)
     return MotionScores(
         name=name,
-        positions=tuple(position_error(predicted, true, kind) for kind in FITTED_ALIGNMENTS),
+        positions=tuple(position_error(predicted, true, kind) for kind in alignments),
         pair=relative_error(aligned, true, pairing.step),
         per_second=relative_error(aligned, true, pairing.second),
         direction_median_deg=_direction_median(

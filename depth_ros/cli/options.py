@@ -1,0 +1,94 @@
+"""Command-line options that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+
+from depth_ros.backends import BackendKind, BackendOptions, Device
+from depth_ros.bags import Selection
+from depth_ros.camera import RectifyMode
+from depth_ros.model import DEFAULT_MODEL, Model
+from depth_ros.pipeline import DepthPipeline
+from depth_ros.scale import ScaleSettings, ScaleSource
+
+_OFFLINE_SCALES = (ScaleSource.MODEL, ScaleSource.FIXED, ScaleSource.CAMERA_HEIGHT,
+                   ScaleSource.NONE)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add which model to run and what to run it on."""
+    group = parser.add_argument_group('model')
+    group.add_argument('--model', default=DEFAULT_MODEL, metavar='FOLDER|NAME',
+                       help='model folder, or a name that `depth_ros models` lists '
+                            '(default: %(default)s)')
+    group.add_argument('--backend', choices=[kind.value for kind in BackendKind],
+                       default=BackendKind.AUTO.value, help='runtime (default: %(default)s)')
+    group.add_argument('--device', choices=[device.value for device in Device],
+                       default=Device.AUTO.value, help='(default: %(default)s)')
+    group.add_argument('--threads', type=int, default=0, metavar='N',
+                       help='CPU threads; 0: one for each core (default: %(default)s)')
+
+
+def open_pipeline(args: argparse.Namespace) -> DepthPipeline:
+    """Open what the options of add_model_options name.
+
+    Raises:
+        ModelError, BackendError: it cannot be opened.
+    """
+    options = BackendOptions(BackendKind(args.backend), Device(args.device), args.threads)
+    return DepthPipeline.open(Model.load(args.model), options)
+
+
+def add_topic_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add which camera of a bag to read; returns the group for further topics."""
+    group = parser.add_argument_group('topics (found where there is one choice)')
+    group.add_argument('--image', metavar='TOPIC')
+    group.add_argument('--camera-info', metavar='TOPIC')
+    group.add_argument('--rectify', choices=[mode.value for mode in RectifyMode],
+                       default=RectifyMode.AUTO.value,
+                       help='auto takes image_rect* topics as rectified (default: %(default)s)')
+    return group
+
+
+def add_selection_options(parser: argparse.ArgumentParser) -> None:
+    """Add which frames of a bag to use."""
+    group = parser.add_argument_group('frames (default: all)')
+    group.add_argument('--first', type=int, metavar='N', help='start with frame N, counted from 0')
+    group.add_argument('--last', type=int, metavar='N', help='stop before frame N')
+    group.add_argument('--from', type=float, dest='from_s', metavar='S',
+                       help='start S seconds after the first image')
+    group.add_argument('--to', type=float, dest='to_s', metavar='S',
+                       help='stop S seconds after the first image')
+
+
+def selection_of(args: argparse.Namespace) -> Selection:
+    """Return what the options of add_selection_options select.
+
+    Raises:
+        ConfigError: nothing can be in it.
+    """
+    return Selection(args.first or 0, args.last, args.from_s, args.to_s)
+
+
+def add_scale_options(parser: argparse.ArgumentParser) -> None:
+    """Add where metres come from."""
+    group = parser.add_argument_group('scale')
+    group.add_argument('--scale', choices=[source.value for source in _OFFLINE_SCALES],
+                       default=ScaleSource.MODEL.value,
+                       help="where metres come from; none leaves the model's own unit "
+                            '(default: %(default)s)')
+    group.add_argument('--scale-factor', type=float, default=1.0, metavar='M',
+                       help='--scale fixed: metres per unit of the model (default: %(default)s)')
+    group.add_argument('--camera-height', type=float, default=1.0, metavar='M',
+                       help='--scale camera_height: metres above the ground (default: '
+                            '%(default)s)')
+
+
+def scale_settings_of(args: argparse.Namespace) -> ScaleSettings:
+    """Return what the options of add_scale_options say.
+
+    Raises:
+        ConfigError: a value is not positive.
+    """
+    return ScaleSettings(source=ScaleSource(args.scale), factor=args.scale_factor,
+                         camera_height_m=args.camera_height)

@@ -1,0 +1,193 @@
+"""Compute every frame of a recording and write a new bag.
+
+INPUT is a bag, a folder of images or a video. The new bag holds /depth/image (32FC1, metres),
+/depth/camera_info, and where the model knows egomotion /odom, /tf and /tf_static; /points and
+/image_rect/compressed on request. No frame is left out, and the same input gives the same bag.
+
+  depth_ros process kitchen --model my_model --out kitchen_depth --points
+  depth_ros process drive.mp4 --hfov 70 --out drive_depth
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from depth_ros.bags import (
+    BagReader,
+    BagWriter,
+    Selection,
+    Storage,
+    find_camera_topics,
+    read_frames,
+)
+from depth_ros.camera import RectifyMode
+from depth_ros.cli.options import (
+    add_model_options,
+    add_scale_options,
+    add_selection_options,
+    add_topic_options,
+    open_pipeline,
+    scale_settings_of,
+    selection_of,
+)
+from depth_ros.cli.progress import Progress
+from depth_ros.errors import BagError, ConfigError
+from depth_ros.estimate_bag import Contents, EstimateWriter
+from depth_ros.image_sources import (
+    VIDEO_SUFFIXES,
+    FieldOfView,
+    Lens,
+    PinholeValues,
+    list_images,
+    read_images,
+    read_video,
+    video_size,
+)
+from depth_ros.offline import rectified
+from depth_ros.pipeline import CameraTrack, Frame, OutputSize, TrackSettings, Wanted
+
+NAME = 'process'
+HELP = 'compute depth and odometry of a whole bag, image folder or video into a new bag'
+
+_DEFAULT_RATE_HZ = 15.0
+_BAG_SUFFIXES = ('.mcap', '.db3', '.bag')
+
+
+@dataclass(frozen=True)
+class Source:
+    """Frames to compute and how many they are, where that is known."""
+
+    frames: Iterator[Frame]
+    count: int | None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments to its parser."""
+    parser.add_argument('input', type=Path, metavar='INPUT', help='bag, image folder or video')
+    parser.add_argument('--out', type=Path, required=True, metavar='BAG', help='bag to write')
+    parser.add_argument('--storage', choices=[storage.value for storage in Storage],
+                        default=Storage.MCAP.value, help='(default: %(default)s)')
+    parser.add_argument('--points', action='store_true', help='write coloured clouds /points')
+    parser.add_argument('--images', action='store_true', help='write /image_rect/compressed')
+    parser.add_argument('--output-size', choices=[size.value for size in OutputSize],
+                        default=OutputSize.CAMERA.value,
+                        help='pixels of depth and cloud: those of the camera, or the fewer ones '
+                             'of the network (default: %(default)s)')
+    add_model_options(parser)
+    add_scale_options(parser)
+    add_selection_options(parser)
+    add_topic_options(parser)
+    camera = parser.add_argument_group('camera of an image folder or video')
+    lens = camera.add_mutually_exclusive_group()
+    lens.add_argument('--intrinsics', type=float, nargs=4, metavar=('FX', 'FY', 'CX', 'CY'),
+                      help='pinhole camera in pixels')
+    lens.add_argument('--hfov', type=float, metavar='DEG', help='horizontal field of view')
+    camera.add_argument('--rate', type=float, metavar='HZ',
+                        help="frames per second (default: the video's, "
+                             f'{_DEFAULT_RATE_HZ:g} for images)')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Process and write."""
+    contents = Contents(args.points, args.images)
+    wanted = Wanted(egomotion=True, image=args.points or args.images)
+    settings = TrackSettings(OutputSize(args.output_size), scale_settings_of(args))
+    source = _open(args)
+    with closing(open_pipeline(args)) as pipeline, BagWriter(args.out, Storage(args.storage)) \
+            as bag, Progress('processed', source.count) as progress:
+        track = CameraTrack(pipeline, settings)
+        writer = EstimateWriter(bag, contents)
+        done = 0
+        for frame in source.frames:
+            writer.write(track.process(frame, wanted))
+            done += 1
+            progress.update(done)
+        if done == 0:
+            raise BagError(f'{args.input}: no frame is selected')
+    print(args.out)
+    return 0
+
+
+def _open(args: argparse.Namespace) -> Source:
+    """Find out what INPUT is.
+
+    Raises:
+        BagError: none of what can be read; ConfigError: options that do not fit it.
+    """
+    path = args.input
+    if not path.exists():
+        raise BagError(f'{path} does not exist')
+    if path.is_dir() and not _is_bag_folder(path):
+        return _open_images(args, path)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return _open_video(args, path)
+    if args.intrinsics is not None or args.hfov is not None or args.rate is not None:
+        raise ConfigError('--intrinsics, --hfov and --rate are for image folders and videos; '
+                          'a bag has camera_info and stamps')
+    return _open_bag(args, path)
+
+
+def _is_bag_folder(path: Path) -> bool:
+    return ((path / 'metadata.yaml').exists()
+            or any(file.suffix in _BAG_SUFFIXES for file in path.iterdir()))
+
+
+def _open_bag(args: argparse.Namespace, path: Path) -> Source:
+    selection = selection_of(args)
+    with BagReader(path) as reader:
+        topics = find_camera_topics(reader, args.image, args.camera_info)
+        count = reader.topic(topics.image).count
+    frames = rectified(read_frames(path, topics, selection), RectifyMode(args.rectify),
+                       topics.image)
+    return Source(frames, count if selection == Selection() else None)
+
+
+def _open_images(args: argparse.Namespace, path: Path) -> Source:
+    images = list_images(path)
+    lens, rate_hz = _lens(args), _rate(args, _DEFAULT_RATE_HZ)
+    return _selected(args, Source(read_images(images, lens, rate_hz), len(images)))
+
+
+def _open_video(args: argparse.Namespace, path: Path) -> Source:
+    count, video_rate_hz = video_size(path)
+    lens, rate_hz = _lens(args), _rate(args, video_rate_hz)
+    return _selected(args, Source(read_video(path, lens, rate_hz), count or None))
+
+
+def _selected(args: argparse.Namespace, source: Source) -> Source:
+    """Apply the selection to frames that are not in a bag."""
+    selection = selection_of(args)
+    if selection == Selection():
+        return source
+    return Source(_select(source.frames, selection), None)
+
+
+def _select(frames: Iterator[Frame], selection: Selection) -> Iterator[Frame]:
+    start_ns = None
+    for index, frame in enumerate(frames):
+        start_ns = frame.stamp_ns if start_ns is None else start_ns
+        time_s = (frame.stamp_ns - start_ns) * 1e-9
+        if selection.is_past(index, time_s):
+            return
+        if selection.contains(index, time_s):
+            yield frame
+
+
+def _lens(args: argparse.Namespace) -> Lens:
+    if args.intrinsics is not None:
+        return PinholeValues(*args.intrinsics)
+    if args.hfov is not None:
+        return FieldOfView(args.hfov)
+    raise ConfigError(f'{args.input} says nothing of its camera: give --intrinsics FX FY CX CY '
+                      'or --hfov DEG')
+
+
+def _rate(args: argparse.Namespace, default_hz: float) -> float:
+    rate_hz = default_hz if args.rate is None else args.rate
+    if not 0.01 <= rate_hz <= 1000.0:
+        raise ConfigError(f'{rate_hz} frames per second: need 0.01 to 1000, give --rate HZ')
+    return rate_hz

@@ -1,0 +1,42 @@
+"""One line on stderr that tells how far a long command is."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+
+class Progress:
+    """Counts frames: a line that rewrites itself on a terminal, else one line at the end."""
+
+    _INTERVAL_S = 0.2
+
+    def __init__(self, verb: str, total: int | None = None):
+        """Count frames that are `verb`ed, of `total` where that is known."""
+        self._verb = verb
+        self._of_total = f'/{total}' if total else ''
+        self._start_s = time.monotonic()
+        self._shown_s = 0.0
+        self._done = 0
+        self._rewrites = sys.stderr.isatty()
+
+    def __enter__(self) -> Progress:
+        """Begin at 0."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the last count standing."""
+        if self._done:
+            print(('\r' if self._rewrites else '') + self._text(), file=sys.stderr, flush=True)
+
+    def update(self, done: int) -> None:
+        """Tell that `done` frames are finished."""
+        self._done = done
+        now_s = time.monotonic()
+        if self._rewrites and now_s - self._shown_s >= self._INTERVAL_S:
+            self._shown_s = now_s
+            print('\r' + self._text(), end='', file=sys.stderr, flush=True)
+
+    def _text(self) -> str:
+        rate = self._done / max(time.monotonic() - self._start_s, 1e-9)
+        return f'{self._verb} {self._done}{self._of_total} frames, {rate:.1f} per second'
