@@ -72,13 +72,23 @@ def clutter(
 
 
 def table(rng: np.random.Generator, palette: Palette) -> Piece:
-    """A dining table or a low one, with things on it."""
+    """A low table, or a dining table with chairs, and things on it."""
     w, d = rng.uniform(0.8, 1.8), rng.uniform(0.6, 1.0)
-    h = float(rng.choice((0.45, 0.74, 0.76)))
+    low = rng.random() < 0.3
+    h = 0.45 if low else 0.75
     top, leg = palette.any_solid(rng), palette.any_of(rng, palette.woods + palette.paints)
     boxes = [Box((0, 0, h - 0.02), (w, d, 0.04), top), *_legs(w - 0.1, d - 0.1, h - 0.04, leg)]
     boxes += clutter(rng, palette, w, d, h, int(rng.integers(2, 8)))
-    return Piece(tuple(boxes), w, d)
+    if low:
+        return Piece(tuple(boxes), w, d)
+    seat = chair(rng, palette)
+    for x in (-w / 4, w / 4):
+        for side in (-1, 1):
+            if rng.random() < 0.6:
+                yaw = (0.0 if side < 0 else np.pi) + rng.uniform(-0.3, 0.3)
+                y = side * (d / 2 + rng.uniform(-0.05, 0.2))
+                boxes += [part.placed(x, y, yaw) for part in seat.boxes]
+    return Piece(tuple(boxes), w, d + 0.9)
 
 
 def chair(rng: np.random.Generator, palette: Palette) -> Piece:

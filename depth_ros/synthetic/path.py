@@ -114,7 +114,7 @@ def _walk(
     heading = _smooth(heading, 1.1 / period)
     look = rng.uniform(0.1, 0.6) * _wander(times, rng, 7.0)
     yaw = heading + look + 0.004 * _wander(times, rng, 0.4)
-    pitch = rng.uniform(-0.22, 0.02) + 0.14 * _wander(times, rng, 5.0)
+    pitch = rng.uniform(-0.36, -0.04) + 0.14 * _wander(times, rng, 5.0)
     pitch += 0.003 * _wander(times, rng, 0.35)
     roll = 0.03 * _wander(times, rng, 4.0)
     middle, swing = np.mean(_HEIGHTS_M), np.ptp(_HEIGHTS_M) / 2

@@ -182,7 +182,10 @@ def _surface_colours(
 
     depth = 1 / along(view.inverse)
     u, v = along(view.u) * depth, along(view.v) * depth
-    tile = surface.size if material.tile_m is None else (material.tile_m, material.tile_m)
+    if material.tile_m is None:
+        tile, offset = surface.size, (0.0, 0.0)
+    else:
+        tile, offset = (material.tile_m, material.tile_m), surface.offset
     levels = scene.textures[material.texture]
     texels = levels[0].shape[0]
     density = texels / np.sqrt(tile[0] * tile[1])
@@ -192,7 +195,9 @@ def _surface_colours(
     aslant = depth * np.sqrt(1 + x * x + y * y) / view.distance
     level = np.log2(density * np.sqrt(area) * np.maximum(aslant, 1) ** 0.25)
     level = np.clip(level, 0, len(levels) - 1)
-    colours = _trilinear(levels, u * (texels / tile[0]), v * (texels / tile[1]), level)
+    colours = _trilinear(
+        levels, (u + offset[0]) * (texels / tile[0]), (v + offset[1]) * (texels / tile[1]), level
+    )
 
     light = scene.lightmaps[view.index]
     rows, columns = light.shape

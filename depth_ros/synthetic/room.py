@@ -165,12 +165,12 @@ def _decor(rng: np.random.Generator, walls: WallStyle) -> _Decor:
     k = TextureKind
     floor_kind = pick(k.PLANKS, k.PLANKS, k.TILES, k.CHECKER, k.FABRIC, k.TERRAZZO, k.CONCRETE)
     floor_colour = (
-        wood_colour() if floor_kind is k.PLANKS else random_colour(rng, (0.05, 0.45), (0.35, 0.85))
+        wood_colour() if floor_kind is k.PLANKS else random_colour(rng, (0.03, 0.35), (0.35, 0.85))
     )
     floor = material(floor_kind, floor_colour, rng.uniform(1.0, 2.4))
     wall_kinds = (k.PLASTER, k.PLASTER, k.BRICKS, k.STRIPES, k.TILES, k.CONCRETE, k.MARBLE)
     wall = [
-        material(pick(*wall_kinds), random_colour(rng, (0.05, 0.4), (0.6, 0.97)), t)
+        material(pick(*wall_kinds), random_colour(rng, (0.03, 0.32), (0.6, 0.97)), t)
         for t in rng.uniform(1.2, 2.6, 2)
     ]
     ceiling = material(
@@ -193,7 +193,7 @@ def _decor(rng: np.random.Generator, walls: WallStyle) -> _Decor:
         ),
         fabrics=tuple(
             material(pick(k.FABRIC, k.STRIPES, k.CHECKER), random_colour(rng, s, (0.4, 0.9)), 0.7)
-            for s in ((0.0, 0.4), (0.3, 0.8))
+            for s in ((0.0, 0.4), (0.2, 0.7))
         ),
         stones=tuple(
             material(pick(k.MARBLE, k.TERRAZZO), random_colour(rng, (0.0, 0.3), (0.3, 0.9)), 0.9)

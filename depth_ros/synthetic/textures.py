@@ -33,8 +33,9 @@ class TextureKind(enum.Enum):
 def random_colour(
     rng: np.random.Generator, saturation: tuple[float, float], value: tuple[float, float]
 ) -> Colour:
-    """A colour of any hue, RGB in 0..1."""
-    return colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
+    """A colour, RGB in 0..1; warm hues are as frequent indoors as all others together."""
+    hue = rng.normal(0.08, 0.05) % 1.0 if rng.random() < 0.5 else rng.random()
+    return colorsys.hsv_to_rgb(hue, rng.uniform(*saturation), rng.uniform(*value))
 
 
 def fractal_noise(
@@ -212,7 +213,7 @@ def _checker(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     cells = int(rng.choice((4, 8)))
     y, x = np.mgrid[0:SIZE, 0:SIZE] * cells // SIZE
     odd = ((x + y) % 2).astype(np.float32)
-    other = np.array(random_colour(rng, (0.0, 0.6), (0.1, 0.9)), np.float32)
+    other = np.array(random_colour(rng, (0.0, 0.5), (0.1, 0.9)), np.float32)
     return _shaded(_mixed(colour, other, odd), _grain(rng))
 
 
@@ -220,7 +221,7 @@ def _stripes(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     edges = np.sort(rng.integers(0, SIZE, int(rng.choice((6, 10, 16)))))
     shades = rng.uniform(0, 1, edges.size).astype(np.float32)
     share = shades[np.searchsorted(edges, np.arange(SIZE)) % edges.size]
-    other = np.array(random_colour(rng, (0.1, 0.7), (0.3, 0.9)), np.float32)
+    other = np.array(random_colour(rng, (0.05, 0.45), (0.4, 0.95)), np.float32)
     stripes = np.broadcast_to(share, (SIZE, SIZE))
     return _shaded(_mixed(colour, other, stripes), _grain(rng))
 
