@@ -20,6 +20,7 @@ NSEC = 1_000_000_000
 MAX_PIXELS = 1 << 27
 
 _PNG_MAGIC = b'\x89PNG\r\n\x1a\n'
+_PNG_END = b'IEND'
 _JPEG_MAGIC = b'\xff\xd8'
 _JPEG_END = b'\xff\xd9'
 _COMPRESSED_DEPTH_HEADER = 12  # int32 format, float32 A, float32 B of depth = A / (value - B)
@@ -268,13 +269,14 @@ def _decode(data: np.ndarray, flags: int, form: str) -> np.ndarray:
 
 def _encoded_size(data: np.ndarray, form: str) -> tuple[int, int]:
     """Width and height told in the file's own header."""
-    head = bytes(data[:24])
-    if head.startswith(_PNG_MAGIC) and len(head) == 24:
-        return int.from_bytes(head[16:20], 'big'), int.from_bytes(head[20:24], 'big')
-    if head.startswith(_JPEG_MAGIC):
-        raw = data.tobytes()
-        if raw.rfind(_JPEG_END) < 0:
-            raise MessageError('JPEG image is truncated: it has no end marker')
+    raw = data.tobytes()
+    for name, magic, end in (('PNG', _PNG_MAGIC, _PNG_END), ('JPEG', _JPEG_MAGIC, _JPEG_END)):
+        # Decoders fill what is missing with grey and say nothing.
+        if raw.startswith(magic) and raw.rfind(end) < 0:
+            raise MessageError(f'{name} image is truncated: it has no end marker')
+    if raw.startswith(_PNG_MAGIC) and len(raw) >= 24:
+        return int.from_bytes(raw[16:20], 'big'), int.from_bytes(raw[20:24], 'big')
+    if raw.startswith(_JPEG_MAGIC):
         return _jpeg_size(raw)
     raise MessageError(
         f'compressed image of format {form!r} is neither JPEG nor PNG, or is damaged'
