@@ -48,6 +48,18 @@ class PointField:
     datatype: int
 
 
+@dataclass(frozen=True, eq=False)
+class Twist:
+    """Velocity of a body along its own axes: linear [3] m/s, angular [3] rad/s.
+
+    `covariance` [6,6] is ordered (linear, angular).
+    """
+
+    linear: np.ndarray
+    angular: np.ndarray
+    covariance: np.ndarray
+
+
 @lru_cache(maxsize=1)
 def typestore() -> Typestore:
     """The message definitions that bags are written with."""
@@ -147,13 +159,15 @@ def odometry(
     child_frame_id: str,
     parent_T_child: np.ndarray,
     pose_covariance: np.ndarray | None = None,
+    twist: Twist | None = None,
 ) -> Any:
-    """nav_msgs/Odometry of a pose [4,4] with covariance [6,6]; the twist is 0, not measured."""
+    """nav_msgs/Odometry of a pose [4,4] with covariance [6,6]; without a twist, its twist is 0."""
     types = typestore().types
     vector = types['geometry_msgs/msg/Vector3']
     covariance = np.zeros((6, 6)) if pose_covariance is None else pose_covariance
-    twist = types['geometry_msgs/msg/Twist'](
-        linear=vector(x=0.0, y=0.0, z=0.0), angular=vector(x=0.0, y=0.0, z=0.0)
+    twist = twist or Twist(np.zeros(3), np.zeros(3), np.zeros((6, 6)))
+    linear, angular = (
+        vector(x=float(v[0]), y=float(v[1]), z=float(v[2])) for v in (twist.linear, twist.angular)
     )
     return types[ODOMETRY](
         header=header(stamp_ns, frame_id),
@@ -162,7 +176,8 @@ def odometry(
             pose=_pose(parent_T_child), covariance=np.asarray(covariance, np.float64).reshape(36)
         ),
         twist=types['geometry_msgs/msg/TwistWithCovariance'](
-            twist=twist, covariance=np.zeros(36)
+            twist=types['geometry_msgs/msg/Twist'](linear=linear, angular=angular),
+            covariance=np.asarray(twist.covariance, np.float64).reshape(36),
         ),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from depth_ros import bag_messages
-from depth_ros.bag_messages import PointField
+from depth_ros.bag_messages import PointField, Twist
 from depth_ros.bags import BagWriter
 from depth_ros.body_odometry import DEFAULT_BASE_T_CAM, body_odometry
 from depth_ros.camera import Intrinsics
@@ -71,7 +71,8 @@ class EstimateWriter:
         self._bag.write('/tf', bag_messages.TRANSFORMS, stamp, bag_messages.transform(
             stamp, ODOM_FRAME, BASE_FRAME, body.odom_T_base))
         self._bag.write('/odom', bag_messages.ODOMETRY, stamp, bag_messages.odometry(
-            stamp, ODOM_FRAME, BASE_FRAME, body.odom_T_base, body.pose_covariance))
+            stamp, ODOM_FRAME, BASE_FRAME, body.odom_T_base, body.pose_covariance,
+            Twist(body.linear_velocity, body.angular_velocity, body.twist_covariance)))
 
     def _write_points(self, estimate: Estimate, image: np.ndarray) -> None:
         if self._cloud is None or self._cloud[0] != estimate.intrinsics:

@@ -48,11 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_selection_options(parser)
     guesses = parser.add_argument_group(
         'frames that the guesses know (default: those before the evaluated ones)')
-    guesses.add_argument('--train-first', type=int, metavar='N')
-    guesses.add_argument('--train-last', type=int, metavar='N')
+    guesses.add_argument('--train-first', type=int, metavar='N', help='first of them, from 0')
+    guesses.add_argument('--train-last', type=int, metavar='N',
+                         help='the frame after the last of them')
     topics = add_topic_options(parser)
-    topics.add_argument('--depth', metavar='TOPIC')
-    topics.add_argument('--odometry', metavar='TOPIC')
+    topics.add_argument('--depth', metavar='TOPIC', help='true depth images')
+    topics.add_argument('--odometry', metavar='TOPIC',
+                        help='true path: nav_msgs/Odometry or geometry_msgs/PoseStamped')
 
 
 def run(args: argparse.Namespace) -> int:

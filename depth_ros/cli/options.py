@@ -24,7 +24,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--backend', choices=[kind.value for kind in BackendKind],
                        default=BackendKind.AUTO.value, help='runtime (default: %(default)s)')
     group.add_argument('--device', choices=[device.value for device in Device],
-                       default=Device.AUTO.value, help='(default: %(default)s)')
+                       default=Device.AUTO.value,
+                       help='processor; any but auto fails where it is missing '
+                            '(default: %(default)s)')
     group.add_argument('--threads', type=int, default=0, metavar='N',
                        help='CPU threads; 0: one for each core (default: %(default)s)')
 
@@ -42,8 +44,8 @@ def open_pipeline(args: argparse.Namespace) -> DepthPipeline:
 def add_topic_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Add which camera of a bag to read; returns the group for further topics."""
     group = parser.add_argument_group('topics (found where there is one choice)')
-    group.add_argument('--image', metavar='TOPIC')
-    group.add_argument('--camera-info', metavar='TOPIC')
+    group.add_argument('--image', metavar='TOPIC', help='images, raw or compressed')
+    group.add_argument('--camera-info', metavar='TOPIC', help='their sensor_msgs/CameraInfo')
     group.add_argument('--rectify', choices=[mode.value for mode in RectifyMode],
                        default=RectifyMode.AUTO.value,
                        help='auto takes image_rect* topics as rectified (default: %(default)s)')

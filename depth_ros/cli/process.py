@@ -70,7 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('input', type=Path, metavar='INPUT', help='bag, image folder or video')
     parser.add_argument('--out', type=Path, required=True, metavar='BAG', help='bag to write')
     parser.add_argument('--storage', choices=[storage.value for storage in Storage],
-                        default=Storage.MCAP.value, help='(default: %(default)s)')
+                        default=Storage.MCAP.value,
+                        help='file format of the bag (default: %(default)s)')
     parser.add_argument('--points', action='store_true', help='write coloured clouds /points')
     parser.add_argument('--images', action='store_true', help='write /image_rect/compressed')
     parser.add_argument('--output-size', choices=[size.value for size in OutputSize],

@@ -1,0 +1,63 @@
+"""Small recordings whose truth is known: brightness is depth, and the path is straight."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from depth_ros import bag_messages
+from depth_ros.bags import BagWriter
+from depth_ros.camera import Intrinsics
+
+WIDTH, HEIGHT = 64, 48
+PERIOD_NS = 200_000_000
+START_NS = 1_700_000_000_000_000_000
+METRES_PER_GREY = 0.02
+"""Depth of a grey level; what the tiny depth graph answers by default."""
+CAMERA = Intrinsics(50.0, 50.0, (WIDTH - 1) / 2, (HEIGHT - 1) / 2, WIDTH, HEIGHT)
+
+
+def stamp_of(index: int) -> int:
+    """Time of a frame [ns], 5 Hz."""
+    return START_NS + index * PERIOD_NS
+
+
+def grey_image(index: int) -> np.ndarray:
+    """uint8 [H,W]: smooth waves that differ from frame to frame."""
+    v, u = np.mgrid[:HEIGHT, :WIDTH]
+    waves = np.sin(0.2 * u + 0.9 * index) + np.cos(0.3 * v - 0.5 * index)
+    return np.rint(130.0 + 50.0 * waves).astype(np.uint8)
+
+
+def true_depth(index: int) -> np.ndarray:
+    """float32 [H,W] in metres, what the grey levels say."""
+    return (METRES_PER_GREY * grey_image(index)).astype(np.float32)
+
+
+def forward_pose(index: int) -> np.ndarray:
+    """world_T_cam [4,4]: 0.1 m along the optical axis a frame, from a place of its own."""
+    pose = np.eye(4)
+    pose[:3, :3] = [[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]
+    pose[:3, 3] = [5.0 + 0.1 * index, 2.0, 1.0]
+    return pose
+
+
+def write_recording(path: Path, frames: int = 12, *, depth: bool = True,
+                    odometry: bool = True) -> Path:
+    """Write the bag `path`: /image, /camera_info, and as asked /depth/image and /truth."""
+    with BagWriter(path) as bag:
+        for index in range(frames):
+            stamp = stamp_of(index)
+            rgb = np.repeat(grey_image(index)[..., None], 3, axis=2)
+            bag.write('/image', bag_messages.IMAGE, stamp,
+                      bag_messages.image(stamp, 'camera', rgb, 'rgb8'))
+            bag.write('/camera_info', bag_messages.CAMERA_INFO, stamp,
+                      bag_messages.camera_info(stamp, 'camera', CAMERA))
+            if depth:
+                bag.write('/depth/image', bag_messages.IMAGE, stamp,
+                          bag_messages.image(stamp, 'camera', true_depth(index), '32FC1'))
+            if odometry:
+                bag.write('/truth', bag_messages.ODOMETRY, stamp,
+                          bag_messages.odometry(stamp, 'world', 'camera', forward_pose(index)))
+    return path

@@ -1,0 +1,183 @@
+"""Evaluation of tiny models with known errors on recordings with known truth."""
+
+import json
+import re
+
+import graphs
+import numpy as np
+import pytest
+import recordings
+
+from depth_ros.bags import Selection
+from depth_ros.camera import Intrinsics
+from depth_ros.cli.main import main
+from depth_ros.errors import BagError
+from depth_ros.evaluation.evaluate import EvaluationRequest, evaluate, pair_by_stamp
+from depth_ros.evaluation.samples import EvenSamples
+from depth_ros.model import Model, ScaleKind
+from depth_ros.pipeline import DepthPipeline, Frame
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory):
+    return recordings.write_recording(tmp_path_factory.mktemp('bags') / 'waves')
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    return graphs.write_model(tmp_path_factory.mktemp('models') / 'tiny')
+
+
+ALL = Selection()
+
+
+def run(model: Model, bag, selection=ALL, **changes):
+    pipeline = DepthPipeline.open(model)
+    request = EvaluationRequest(bag=bag, selection=selection, **changes)
+    return evaluate(request, pipeline, lambda done: None)
+
+
+def test_a_model_that_tells_the_truth_has_no_error(model, bag):
+    evaluation = run(model, bag)
+    scores = evaluation.depth[0]
+    assert (scores.name, scores.images, scores.coverage) == ('model', 12, 1.0)
+    assert scores.unscaled.abs_rel < 1e-3
+    assert scores.unscaled.d1 == 1.0
+    motion = evaluation.motion.model
+    assert [position.rmse for position in motion.positions] == pytest.approx([0, 0, 0], abs=1e-5)
+    assert motion.pair.translation_rmse == pytest.approx(0.0, abs=1e-5)
+    assert motion.direction_median_deg == pytest.approx(0.0, abs=1e-3)
+    assert evaluation.motion.path_m == pytest.approx(1.1)
+    assert evaluation.frames == 12
+
+
+def test_a_wrong_unit_shows_without_scaling_and_not_with_it(tmp_path, bag):
+    spec = graphs.spec()
+    model = graphs.write_model(tmp_path / 'double', spec, graphs.depth_graph(spec, 0.04),
+                               motion=(0.0, 0.0, 0.0, 0.0, 0.0, 0.2))
+    evaluation = run(model, bag)
+    scores = evaluation.depth[0]
+    assert scores.unscaled.abs_rel == pytest.approx(1.0, abs=1e-3)
+    assert scores.median_scaled.abs_rel < 1e-3
+    assert scores.stability.median_ratio == pytest.approx(0.5, abs=1e-3)
+    assert scores.stability.relative_std < 1e-3
+    se3, scale, sim3 = evaluation.motion.model.positions
+    assert se3.rmse > 0.1
+    assert (scale.scale, sim3.scale) == pytest.approx((0.5, 0.5), abs=1e-4)
+    assert scale.rmse == pytest.approx(0.0, abs=1e-5)
+
+
+def test_a_model_without_unit_is_judged_without_rigid_alignment(tmp_path, bag):
+    model = graphs.write_model(tmp_path / 'relative', graphs.spec(scale=ScaleKind.UP_TO_SCALE))
+    evaluation = run(model, bag)
+    kinds = [position.alignment.value for position in evaluation.motion.model.positions]
+    assert kinds == ['scale', 'Sim(3)']
+    assert evaluation.paths.alignment.value == 'Sim(3)'
+
+
+def test_guesses_are_made_from_the_training_frames_alone(model, bag):
+    evaluation = run(model, bag, Selection(8), training=Selection(0, 8))
+    names = [scores.name for scores in evaluation.depth]
+    assert names == ['model', 'constant', 'image-blind mean', 'last training frame held']
+    mean = np.mean([recordings.true_depth(index) for index in range(8)], axis=0)
+    expected = np.mean([np.mean(np.abs(mean - truth) / truth)
+                        for truth in map(recordings.true_depth, range(8, 12))])
+    assert evaluation.depth[2].unscaled.abs_rel == pytest.approx(expected, rel=1e-4)
+    held = recordings.true_depth(7)
+    expected = np.mean([np.mean(np.abs(held - truth) / truth)
+                        for truth in map(recordings.true_depth, range(8, 12))])
+    assert evaluation.depth[3].unscaled.abs_rel == pytest.approx(expected, rel=1e-4)
+    assert evaluation.depth[1].unscaled is None
+
+
+def test_constant_guess_equals_the_naive_figure(model, bag):
+    constant = run(model, bag).depth[1].median_scaled
+    truths = [recordings.true_depth(index) for index in range(12)]
+    expected = np.mean([np.mean(np.abs(truth - np.median(truth)) / truth) for truth in truths])
+    assert constant.abs_rel == pytest.approx(expected, rel=1e-4)
+
+
+def test_straight_ahead_is_right_on_a_straight_path(model, bag):
+    guesses = {scores.name: scores for scores in run(model, bag).motion.guesses}
+    assert guesses['straight ahead'].positions[0].rmse == pytest.approx(0.0, abs=1e-9)
+    assert guesses['no motion'].direction_median_deg == pytest.approx(90.0)
+    assert guesses['no motion'].pair.translation_rmse == pytest.approx(0.1)
+    assert guesses['previous true motion'].pair.translation_rmse == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(('depth', 'odometry'), [(True, False), (False, True)])
+def test_one_kind_of_truth_is_enough(tmp_path, model, depth, odometry):
+    bag = recordings.write_recording(tmp_path / 'bag', 4, depth=depth, odometry=odometry)
+    evaluation = run(model, bag)
+    assert bool(evaluation.depth) is depth
+    assert (evaluation.motion is not None) is odometry
+
+
+def test_a_bag_without_truth_is_refused(tmp_path, model):
+    bag = recordings.write_recording(tmp_path / 'bag', 2, depth=False, odometry=False)
+    with pytest.raises(BagError, match='neither depth images nor odometry'):
+        run(model, bag)
+
+
+def test_an_empty_selection_is_refused(model, bag):
+    with pytest.raises(BagError, match='no frame of /image is selected'):
+        run(model, bag, Selection(500))
+
+
+def make_frame(stamp_ns):
+    return Frame(stamp_ns, np.zeros((2, 2, 3), np.uint8), Intrinsics(1.0, 1.0, 0.0, 0.0, 2, 2))
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_pairing_equals_exhaustive_search(seed):
+    rng = np.random.default_rng(seed)
+    stamps = np.unique(rng.integers(0, 2000, 40)).tolist()
+    truths = [(int(stamp), np.array(stamp)) for stamp in np.unique(rng.integers(0, 2000, 30))]
+    pairs = pair_by_stamp(map(make_frame, stamps), truths, tolerance_ns=25)
+    for frame, truth in pairs:
+        distances = [abs(stamp - frame.stamp_ns) for stamp, _ in truths]
+        if min(distances) > 25:
+            assert truth is None
+        else:
+            assert abs(int(truth) - frame.stamp_ns) == min(distances)
+
+
+@pytest.mark.parametrize(('limit', 'frames'), [(1, 9), (3, 2), (4, 4), (4, 50), (6, 1000)])
+def test_samples_are_even_and_few(limit, frames):
+    samples = EvenSamples(limit)
+    depth = np.ones((4, 6), np.float32)
+    for _ in range(frames):
+        samples.offer(np.zeros((4, 6, 3), np.uint8), depth, None)
+    indices = [sample.index for sample in samples.kept()]
+    assert min(frames, (limit + 1) // 2) <= len(indices) <= limit
+    assert len(set(np.diff(indices).tolist())) <= 1
+
+
+def test_command_writes_figures_and_a_page(tmp_path, capsys, model, bag):
+    out = tmp_path / 'report'
+    assert main(['evaluate', '--bag', str(bag), '--model', str(model.path), '--first', '6',
+                 '--out', str(out), '--json']) == 0
+    figures = json.loads((out / 'metrics.json').read_text())
+    assert json.loads(capsys.readouterr().out) == figures
+    assert figures['frames'] == 6
+    assert [scores['name'] for scores in figures['depth']] == [
+        'model', 'constant', 'image-blind mean', 'last training frame held']
+    page = (out / 'index.html').read_text()
+    assert page.count('<img') == 4 * len(re.findall('frame [0-9]+: input"', page)) > 0
+    assert '<svg' in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert sorted(file.name for file in out.iterdir()) == ['index.html', 'metrics.json']
+
+
+def test_command_prints_tables(capsys, model, bag):
+    assert main(['evaluate', '--bag', str(bag), '--model', str(model.path)]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r'model, median-scaled +0\.000', text)
+    assert re.search(r'straight ahead +– +0\.000', text)
+
+
+def test_command_refuses_in_one_line(tmp_path, capsys, model):
+    assert main(['evaluate', '--bag', str(tmp_path / 'none'), '--model', str(model.path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith('depth_ros evaluate: error: ')
+    assert error.count('\n') == 1
