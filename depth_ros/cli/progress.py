@@ -24,10 +24,12 @@ class Progress:
         """Begin at 0."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Leave the last count standing."""
-        if self._done:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        """Leave the last count standing; after an error, only end the line that was begun."""
+        if error is None and self._done:
             print(('\r' if self._rewrites else '') + self._text(), file=sys.stderr, flush=True)
+        elif self._rewrites and self._shown_s:
+            print(file=sys.stderr, flush=True)
 
     def update(self, done: int) -> None:
         """Tell that `done` frames are finished."""
