@@ -179,6 +179,7 @@ def _build(settings: CacheSettings, folder: Path) -> None:
 @dataclass(frozen=True)
 class _CachedFrame:
     stamp_ns: int
+    frame_id: str
     camera: Intrinsics
     view: View
 
@@ -202,7 +203,7 @@ def _write_frames(settings: CacheSettings, folder: Path) -> list[_CachedFrame]:
                 rectifier(frame.image), resize_filter=settings.resize_filter
             )
             file.write(np.ascontiguousarray(image).data)
-            frames.append(_CachedFrame(frame.stamp_ns, rectifier.intrinsics, view))
+            frames.append(_CachedFrame(frame.stamp_ns, frame.frame_id, rectifier.intrinsics, view))
         _sync(file)
     if not frames:
         raise BagError(
@@ -232,7 +233,8 @@ def _write_depth(settings: CacheSettings, frames: list[_CachedFrame], folder: Pa
         # Every byte is written before any is sought to: a full disk shows here, as an error.
         for _ in frames:
             file.write(unknown.data)
-        for stamp_ns, depth_m in bags.read_depth(source.path, topic):
+        begin, end = int(stamps[0]) - TOLERANCE_NS, int(stamps[-1]) + TOLERANCE_NS + 1
+        for stamp_ns, depth_m in bags.read_depth(source.path, topic, begin, end):
             index = _nearest(stamps, stamp_ns)
             if index is not None:
                 frame = frames[index]
@@ -271,7 +273,11 @@ def _read_poses(settings: CacheSettings, frames: list[_CachedFrame]) -> np.ndarr
         topic = bags.find_odometry_topic(reader, source.odometry_topic)
     if topic is None:
         return None
-    trajectory = bags.read_trajectory(source.path, topic)
+    camera_frame = frames[0].frame_id
+    trajectory = bags.read_trajectory(source.path, topic, camera_frame)
+    if trajectory.child_frame_id not in ('', camera_frame):
+        # Motions of another body with an unknown place are no truth of the camera's.
+        return None
     poses = [trajectory.at(frame.stamp_ns, TOLERANCE_NS) for frame in frames]
     unknown = np.full((4, 4), np.nan)
     return np.stack([unknown if pose is None else pose for pose in poses])

@@ -82,8 +82,9 @@ class SelfSupervisedTask(pl.LightningModule):
             self.log(f'train/{name}', value, prog_bar=name == 'loss')
         return terms.total
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
-        """Let the running means follow."""
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Let the running means follow at once: checkpoints are saved soon after."""
+        super().optimizer_step(*args, **kwargs)
         for mean, net in ((self.depth_mean, self.depth_net), (self.pose_mean, self.pose_net)):
             if mean is not None and net is not None:
                 mean.update(net, self.global_step)
