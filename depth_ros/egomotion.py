@@ -1,9 +1,12 @@
 """Visual odometry from the relative motions that a pose network answers.
 
 The current frame is always compared with a keyframe, and the path grows only when the keyframe
-advances: the error of the frames in between does not add up, and the network is fed the intervals
-it was trained on. Frames are optical (x right, y down, z forward); the world is the camera's frame
-at the last reset. depth_ros.body_odometry turns the result into body axes.
+advances, about once in the interval that the network was trained on: the errors of the frames in
+between do not add up. Right after it advanced, frames are still compared with the keyframe before,
+since a network answers poorly to motions much smaller than it ever saw.
+
+Frames are optical (x right, y down, z forward); the world is the camera's frame at the last reset.
+depth_ros.body_odometry turns the result into body axes.
 
 Covariances [6,6] are ordered (translation, rotation vector), as in ROS, both along world axes.
 """
@@ -29,6 +32,8 @@ _MIN_ELAPSED_S = 1e-3
 """Bounds the velocity of two frames with one stamp."""
 _START_SIGMA = 1e-3
 """Standard deviation of the first pose [m and rad]: exact by definition, but never zero."""
+_TOO_SOON = 0.5
+"""Share of the interval before which the keyframe is too young to compare with."""
 _RELATIVE_FLOOR = 0.1
 """A translation is never known better than sigma_translation of this share of a typical one."""
 _LOST_VARIANCE = np.diag([1e4, 1e4, 1e4, 10.0, 10.0, 10.0])
@@ -94,11 +99,19 @@ class _Keyframe:
     covariance: np.ndarray = field(default_factory=lambda: np.eye(6) * _START_SIGMA**2)
 
 
+class Reference(enum.Enum):
+    """What a frame is compared with."""
+
+    KEYFRAME = 'keyframe'
+    EARLIER_KEYFRAME = 'earlier keyframe'
+    """The one before it."""
+
+
 class OdometryTracker:
     """Chains keyframes; see the module.
 
-    The caller holds the keyframe's image: after `start`, and after every `update` that returns
-    with `advanced` true, the frame just given is the new keyframe.
+    The caller holds the images of the last two keyframes: whenever a call returns with `advanced`
+    true, the frame just given is the new keyframe, and the keyframe the earlier one.
     """
 
     def __init__(self, spec: MotionSpec, settings: OdometrySettings | None = None) -> None:
@@ -106,15 +119,22 @@ class OdometryTracker:
         self._spec = spec
         self._settings = settings or OdometrySettings()
         self._key: _Keyframe | None = None
+        self._earlier: _Keyframe | None = None
         self._last_stamp_ns = 0
         self._worlds = 0
         self._reason = ''
         self.advanced = False
 
-    @property
-    def keyframe_stamp_ns(self) -> int | None:
-        """Stamp of the keyframe; None before the first frame."""
-        return None if self._key is None else self._key.stamp_ns
+    def reference(self, stamp_ns: int) -> Reference:
+        """What a frame of this stamp should be compared with, once `break_before` is None."""
+        age_s = (stamp_ns - self._keyframe().stamp_ns) / NS_PER_S
+        young = age_s < _TOO_SOON * self._spec.interval_s
+        use_earlier = young and self._earlier is not None
+        return Reference.EARLIER_KEYFRAME if use_earlier else Reference.KEYFRAME
+
+    def stamp_of(self, reference: Reference) -> int:
+        """When the frame that `reference` means was taken [ns]."""
+        return self._keyframe(reference).stamp_ns
 
     def break_before(self, stamp_ns: int) -> str | None:
         """Why a frame of this stamp cannot be compared with the keyframe; None where it can."""
@@ -129,14 +149,14 @@ class OdometryTracker:
 
     def reset(self, reason: str) -> None:
         """Forget the world; the next frame starts a new one."""
-        self._key = None
+        self._key = self._earlier = None
         self._reason = reason
 
     def start(self, stamp_ns: int, reason: str) -> OdometryState:
         """Make this frame the keyframe and the origin of a new world."""
         self._worlds += 1
         self._reason = reason
-        self._key = _Keyframe(stamp_ns)
+        self._key, self._earlier = _Keyframe(stamp_ns), None
         self._last_stamp_ns = stamp_ns
         self.advanced = True
         return self._state(self._key, Tracking.STARTED, np.zeros(6), _LOST_VARIANCE)
@@ -147,6 +167,7 @@ class OdometryTracker:
         The keyframe's image stays, so that a slow creep shows at last; its stamp follows.
         """
         key = self._keyframe()
+        self._earlier = None  # too long ago as soon as the camera moves again
         key.stamp_ns = self._last_stamp_ns = stamp_ns
         self.advanced = False
         return self._state(key, Tracking.STILL, np.zeros(6), np.eye(6) * _START_SIGMA**2)
@@ -164,31 +185,32 @@ class OdometryTracker:
         elapsed_s = (stamp_ns - key.stamp_ns) / NS_PER_S
         self.advanced = at_once or elapsed_s >= 2.0 * self._spec.interval_s
         if self.advanced:
-            self._key = lost
+            self._key, self._earlier = lost, None
         return self._state(lost, Tracking.LOST, np.zeros(6), _LOST_VARIANCE)
 
-    def update(self, stamp_ns: int, motion: np.ndarray, scale: float) -> OdometryState:
-        """Place a frame by its motion from the keyframe.
+    def update(
+        self,
+        stamp_ns: int,
+        motion: np.ndarray,
+        scale: float,
+        reference: Reference = Reference.KEYFRAME,
+    ) -> OdometryState:
+        """Place a frame by its motion from a keyframe.
 
         Args:
             stamp_ns: the frame's stamp, not before the previous frame's.
             motion: [6] axis-angle [rad] and translation in the model's unit, previous_T_current.
             scale: metres per unit of the model.
+            reference: the keyframe that the motion starts from.
 
         Returns:
             The pose; tracking LOST where the motion is not plausible.
         """
-        key = self._keyframe()
+        key = self._keyframe(reference)
         elapsed_s = max((stamp_ns - key.stamp_ns) / NS_PER_S, _MIN_ELAPSED_S)
         intervals = elapsed_s / self._spec.interval_s
         turn, length = float(np.linalg.norm(motion[:3])), float(np.linalg.norm(motion[3:]))
-        limit = _IMPLAUSIBLE * max(1.0, intervals)
-        plausible = (
-            math.isfinite(turn + length)
-            and length <= limit * self._spec.translation
-            and turn <= min(limit * self._spec.rotation_rad, math.pi)
-        )
-        if not plausible:
+        if not self._is_plausible(turn, length, intervals):
             return self.lose(stamp_ns)
         key_T_current = se3.motion_to_matrix(motion)
         key_T_current[:3, 3] *= scale
@@ -201,20 +223,30 @@ class OdometryTracker:
         velocity = se3.matrix_to_motion(key_T_current)[[3, 4, 5, 0, 1, 2]] / elapsed_s
         velocity[:3] = key_T_current[:3, :3].T @ velocity[:3]
         self._last_stamp_ns = stamp_ns
-        # Stamps jitter: a frame one tenth early completes the interval too.
-        self.advanced = (
-            intervals >= 0.9
-            or length > _LARGE * self._spec.translation
-            or turn > _LARGE * self._spec.rotation_rad
+        is_large = (
+            length > _LARGE * self._spec.translation or turn > _LARGE * self._spec.rotation_rad
         )
+        # Stamps jitter: a frame one tenth early completes the interval too.
+        is_due = intervals >= 0.9 or is_large
+        self.advanced = reference is Reference.KEYFRAME and is_due
         if self.advanced:
-            self._key = current
+            # After a large motion the next pair is large soon enough from the new keyframe.
+            self._key, self._earlier = current, None if is_large else key
         return self._state(current, Tracking.MOVING, velocity, noise / elapsed_s**2)
 
-    def _keyframe(self) -> _Keyframe:
-        if self._key is None:
-            raise RuntimeError('OdometryTracker: start comes before hold, lose and update')
-        return self._key
+    def _is_plausible(self, turn: float, length: float, intervals: float) -> bool:
+        limit = _IMPLAUSIBLE * max(1.0, intervals)
+        return (
+            math.isfinite(turn + length)
+            and length <= limit * self._spec.translation
+            and turn <= min(limit * self._spec.rotation_rad, math.pi)
+        )
+
+    def _keyframe(self, reference: Reference = Reference.KEYFRAME) -> _Keyframe:
+        keyframe = self._key if reference is Reference.KEYFRAME else self._earlier
+        if keyframe is None:
+            raise RuntimeError(f'OdometryTracker has no {reference.value} yet')
+        return keyframe
 
     def _pair_covariance(self, length: float, scale: float) -> np.ndarray:
         spec = self._spec

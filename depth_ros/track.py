@@ -17,6 +17,7 @@ from depth_ros.egomotion import (
     OdometrySettings,
     OdometryState,
     OdometryTracker,
+    Reference,
     Tracking,
 )
 from depth_ros.errors import ConfigError
@@ -78,7 +79,8 @@ class Estimate:
     image: np.ndarray | None
     """uint8 [h,w,3] RGB on those pixels; may be the frame's own."""
     motion: Motion | None
-    """From the keyframe to this frame; None where it is unknown or was not asked for."""
+    """From a keyframe, about one interval of training ago, to this frame; None where it is unknown
+    or was not asked for."""
     odometry: OdometryState | None
     """None where it was not asked for, or the scale is not valid."""
     confidence: np.ndarray | None
@@ -155,17 +157,35 @@ class CameraTrack:
             self._tracker = OdometryTracker(spec.motion, self._settings.odometry)
         self._camera: _Camera | None = None
         self._world_is_metric = self._scale.state.valid
-        # Two pictures change places when the keyframe advances: no frame is ever copied.
+        # The pictures change places when the keyframe advances: no frame is ever copied.
         shape = (1, spec.height, spec.width, 3)
         nothing = np.zeros((2, 2), np.float32)
         self._current = _Picture(np.empty(shape, np.uint8), nothing)
-        self._key = _Picture(np.empty(shape, np.uint8), nothing)
+        self._keyframes = {
+            reference: _Picture(np.empty(shape, np.uint8), nothing) for reference in Reference
+        }
 
     def reset(self, reason: str) -> None:
         """Start a new odometry world with the next frame; the scale stays known."""
         self._scale.reset()
         if self._tracker is not None:
             self._tracker.reset(reason)
+
+    def change_settings(self, settings: TrackSettings) -> None:
+        """Go on with other settings; only another scale starts a new odometry world.
+
+        The limits of the odometry stay those of the start.
+
+        Raises:
+            ConfigError: the scale source does not fit the model; nothing is changed.
+        """
+        if settings.scale != self._settings.scale:
+            self._scale = make_scale(settings.scale, self._pipeline.spec)
+            self._world_is_metric = self._scale.state.valid
+            self.reset('the scale settings changed')
+        if settings.output_size is not self._settings.output_size:
+            self._camera = None  # its grid is made anew with the next frame
+        self._settings = settings
 
     def add_odometry(self, stamp_ns: int, odom_T_cam: np.ndarray) -> None:
         """Tell the camera's pose by an external odometry, for scale source ODOMETRY.
@@ -202,7 +222,7 @@ class CameraTrack:
             followed = self._follow(self._tracker, frame.stamp_ns, camera)
             clock.lap('pose')
             if self._judges(wanted) and followed.motion is not None:
-                confidence = self._judged(camera, depth, followed.motion)
+                confidence = self._judged(camera, depth, followed.reference, followed.motion)
                 clock.lap('confidence')
         scale = self._scale.state
         depth_m = camera.grid.depth(depth * np.float32(scale.factor))
@@ -210,7 +230,7 @@ class CameraTrack:
             depth_m[~(confidence >= self._settings.min_confidence)] = np.nan
         image = camera.grid.image(frame.image, pixels[0]) if wanted.image else None
         if followed.is_keyframe:
-            self._key, self._current = self._current, self._key
+            self._take_keyframe()
         clock.lap('output')
         return Estimate(
             stamp_ns=frame.stamp_ns,
@@ -239,44 +259,59 @@ class CameraTrack:
             self._camera = _Camera(self._pipeline, frame, self._settings.output_size)
         return self._camera
 
+    def _take_keyframe(self) -> None:
+        pictures = self._keyframes
+        unused = pictures[Reference.EARLIER_KEYFRAME]
+        pictures[Reference.EARLIER_KEYFRAME] = pictures[Reference.KEYFRAME]
+        pictures[Reference.KEYFRAME], self._current = self._current, unused
+
     def _follow(self, tracker: OdometryTracker, stamp_ns: int, camera: _Camera) -> _Followed:
-        """Place the current picture against the keyframe."""
+        """Place the current picture against a keyframe."""
         scale = self._scale.state
         if scale.valid and not self._world_is_metric:
             tracker.reset('the scale was found')
         self._world_is_metric = scale.valid
-        current, key = self._current, self._key
+        current = self._current
         current.thumbnail = thumbnail(current.pixels[0][camera.view.visible])
-        previous_ns = tracker.keyframe_stamp_ns
         reason = tracker.break_before(stamp_ns)
-        motion: np.ndarray | None = None
         if reason is not None:
             state = tracker.start(stamp_ns, reason)
-        elif is_blind(current.thumbnail):
+            return _Followed(odometry=state if scale.valid else None, is_keyframe=True)
+        reference = tracker.reference(stamp_ns)
+        previous, previous_ns = self._keyframes[reference], tracker.stamp_of(reference)
+        motion: np.ndarray | None = None
+        if is_blind(current.thumbnail):
             state = tracker.lose(stamp_ns)
-        elif is_blind(key.thumbnail):
+        elif is_blind(previous.thumbnail):
             state = tracker.lose(stamp_ns, at_once=True)
-        elif stands_still(key.thumbnail, current.thumbnail):
+        elif reference is Reference.KEYFRAME and stands_still(
+            previous.thumbnail, current.thumbnail
+        ):
             state, motion = tracker.hold(stamp_ns), np.zeros(6)
         else:
-            motion = self._pipeline.motion(key.pixels, current.pixels, camera.view)
-            state = tracker.update(stamp_ns, motion, scale.factor if scale.valid else 1.0)
+            motion = self._pipeline.motion(previous.pixels, current.pixels, camera.view)
+            factor = scale.factor if scale.valid else 1.0
+            state = tracker.update(stamp_ns, motion, factor, reference)
             motion = None if state.tracking is Tracking.LOST else motion
-        if motion is not None and tracker.advanced and previous_ns is not None:
+        if motion is not None and tracker.advanced:
             self._scale.observe_motion(previous_ns, stamp_ns, motion)
         return _Followed(
             stamp_ns,
-            previous_ns if previous_ns is not None else stamp_ns,
+            previous_ns,
+            reference,
             motion,
             state if scale.valid else None,
             state.tracking,
             tracker.advanced,
         )
 
-    def _judged(self, camera: _Camera, depth: np.ndarray, motion: np.ndarray) -> np.ndarray:
+    def _judged(
+        self, camera: _Camera, depth: np.ndarray, reference: Reference, motion: np.ndarray
+    ) -> np.ndarray:
         reprojection = camera.reprojection
+        previous = self._keyframes[reference]
         agreement = reprojection(
-            reprojection.reduced(self._key.pixels[0]),
+            reprojection.reduced(previous.pixels[0]),
             reprojection.reduced(self._current.pixels[0]),
             depth,
             se3.motion_to_matrix(motion),
@@ -286,12 +321,13 @@ class CameraTrack:
 
 @dataclass(frozen=True)
 class _Followed:
-    """What comparing a frame with the keyframe told."""
+    """What comparing a frame with a keyframe told."""
 
     stamp_ns: int = 0
     previous_ns: int = 0
+    reference: Reference = Reference.KEYFRAME
     motion: np.ndarray | None = None
-    """[6] in the model's unit, keyframe to frame."""
+    """[6] in the model's unit, previous_T_current."""
     odometry: OdometryState | None = None
     tracking: Tracking = Tracking.LOST
     is_keyframe: bool = False

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as npst
 
 from depth_ros import se3
 from depth_ros.body_odometry import DEFAULT_BASE_T_CAM, body_odometry
-from depth_ros.egomotion import OdometryState, OdometryTracker, Tracking
+from depth_ros.egomotion import OdometryState, OdometryTracker, Reference, Tracking
 
 SPEC = graphs.spec().motion  # an interval of 0.2 s, 0.1 units and 0.05 rad
 STEP_NS = 50_000_000
@@ -18,14 +18,14 @@ TURNING = np.array([0.0, 0.04, 0.0, 0.01, 0.0, 0.08])
 
 
 def follow(world_T_cam, tracker=None, scale=1.0):
-    """Feed a path with the exact motions from whatever the keyframe is."""
+    """Feed a path with the exact motions from whatever it is to be compared with."""
     tracker = tracker or OdometryTracker(SPEC)
     states = [tracker.start(0, 'first frame')]
-    key = 0
     for index in range(1, len(world_T_cam)):
-        key_T_current = se3.inverse(world_T_cam[key]) @ world_T_cam[index]
-        states.append(tracker.update(index * STEP_NS, se3.matrix_to_motion(key_T_current), scale))
-        key = index if tracker.advanced else key
+        reference = tracker.reference(index * STEP_NS)
+        previous = world_T_cam[tracker.stamp_of(reference) // STEP_NS]
+        motion = se3.matrix_to_motion(se3.inverse(previous) @ world_T_cam[index])
+        states.append(tracker.update(index * STEP_NS, motion, scale, reference))
     return states
 
 
@@ -66,6 +66,34 @@ def test_keyframes_come_at_the_interval_of_training():
         tracker.update(index * STEP_NS, TURNING / 10, 1.0)
         advanced.append(tracker.advanced)
     assert advanced == [False, False, False, True] * 3
+
+
+def test_pairs_are_never_much_closer_than_in_training():
+    tracker = OdometryTracker(SPEC)
+    tracker.start(0, 'first frame')
+    step_ns = 33_000_000  # 30 Hz
+    intervals = []
+    for index in range(1, 60):
+        reference = tracker.reference(index * step_ns)
+        elapsed_s = (index * step_ns - tracker.stamp_of(reference)) / 1e9
+        intervals.append(elapsed_s / SPEC.interval_s)
+        tracker.update(index * step_ns, elapsed_s * TURNING, 1.0, reference)
+    assert min(intervals[3:]) >= 0.5
+    assert max(intervals) <= 1.6
+
+
+def test_the_earlier_keyframe_is_forgotten():
+    for forget in ('hold', 'lose', 'start'):
+        tracker = OdometryTracker(SPEC)
+        follow(path(6, TURNING / 4), tracker)
+        assert tracker.reference(6 * STEP_NS - 1) is Reference.EARLIER_KEYFRAME
+        if forget == 'hold':
+            tracker.hold(6 * STEP_NS)
+        elif forget == 'lose':
+            tracker.lose(6 * STEP_NS, at_once=True)
+        else:
+            tracker.start(6 * STEP_NS, 'again')
+        assert tracker.reference(6 * STEP_NS + 1) is Reference.KEYFRAME
 
 
 def test_a_large_motion_advances_the_keyframe_early():

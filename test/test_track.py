@@ -6,13 +6,14 @@ import math
 import cv2
 import graphs
 import numpy as np
+import onnx
 import pytest
 
 from depth_ros import se3
 from depth_ros.camera import Intrinsics
 from depth_ros.egomotion import Tracking
 from depth_ros.errors import ConfigError
-from depth_ros.model import Fit, ScaleKind
+from depth_ros.model import Fit, Model, ScaleKind
 from depth_ros.pipeline import (
     CameraTrack,
     DepthPipeline,
@@ -119,6 +120,42 @@ def test_forward_motion_makes_a_straight_path(tmp_path):
     # The graph answers 0.1 for every pair: three keyframes, 0.2 s apart, lie behind the last.
     np.testing.assert_allclose(states[-1].world_T_cam[:3, 3], [0, 0, 0.3], atol=1e-6)
     assert states[-1].linear_velocity[2] == pytest.approx(0.5, rel=1e-3)
+
+
+def brightness_pose_graph(spec, per_grey) -> onnx.ModelProto:
+    """Ahead by `per_grey` for each grey level that current is brighter than previous."""
+    helper = onnx.helper
+    graph = graphs.pose_graph(spec)
+    inner = graph.graph
+    weights = np.zeros((6, 6), np.float32)
+    weights[:3, 5], weights[3:, 5] = -per_grey / 3, per_grey / 3
+    inner.initializer.append(onnx.numpy_helper.from_array(weights, 'weights'))
+    del inner.node[-2:]
+    inner.node.append(helper.make_node('MatMul', ['mean', 'weights'], ['motion']))
+    return graph
+
+
+@pytest.mark.parametrize('rate_hz', [5, 15, 20, 30])
+def test_pictures_and_stamps_of_a_pair_belong_together(tmp_path, rate_hz):
+    """The picture's brightness is the position, so a mixed-up keyframe would show in the path."""
+    spec = graphs.spec()
+    graphs.write_model(tmp_path, spec)
+    onnx.save(brightness_pose_graph(spec, per_grey=0.05), tmp_path / 'pose.onnx')
+    track = CameraTrack(DepthPipeline.open(Model.load(tmp_path)))
+    detail = texture().astype(np.float32) - 128
+    for index in range(60):
+        level = 60 + 30 * index / rate_hz
+        image = np.clip(level + 0.4 * np.roll(detail, 3 * index, axis=1), 0, 255)
+        stamp_ns = round(index * 1e9 / rate_hz)
+        shown = Frame(stamp_ns, image.astype(np.uint8), CAMERA)
+        if index == 0:
+            start = shown.image.mean()
+        if shown.image.max() == 255:
+            break
+        estimate = track.process(shown)
+        expected = 0.05 * (shown.image.mean() - start)
+        assert estimate.odometry.world_T_cam[2, 3] == pytest.approx(expected, abs=0.02)
+    assert index > 10
 
 
 def test_nothing_unwanted_is_computed(tmp_path):
