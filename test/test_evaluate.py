@@ -7,6 +7,7 @@ import graphs
 import numpy as np
 import pytest
 import recordings
+from helpers import shared_bag
 
 from depth_ros.bags import Selection
 from depth_ros.camera import Intrinsics
@@ -122,6 +123,25 @@ def test_a_bag_without_truth_is_refused(tmp_path, model):
 def test_an_empty_selection_is_refused(model, bag):
     with pytest.raises(BagError, match='no frame of /image is selected'):
         run(model, bag, Selection(500))
+
+
+def test_known_guesses_on_kitchen(model):
+    """Figures published with the bags: AbsRel and d1, median-scaled, on the last 70 frames."""
+    evaluation = run(model, shared_bag('kitchen'), Selection(280), training=Selection(0, 280))
+    figures = {scores.name: (scores.median_scaled.abs_rel, scores.median_scaled.d1)
+               for scores in evaluation.depth}
+    assert evaluation.frames == 70
+    assert figures['constant'] == pytest.approx((0.337, 0.526), abs=5e-4)
+    assert figures['image-blind mean'] == pytest.approx((0.203, 0.605), abs=5e-4)
+    assert figures['last training frame held'] == pytest.approx((0.178, 0.715), abs=5e-4)
+
+
+def test_known_guess_on_road(model):
+    """Driving straight ahead at constant speed has an ATE of 1.5 % of the path after scaling."""
+    motion = run(model, shared_bag('road')).motion
+    guesses = {scores.name: scores for scores in motion.guesses}
+    assert motion.path_m == pytest.approx(59.86, abs=0.01)
+    assert guesses['straight ahead'].positions[0].path_share == pytest.approx(0.0155, abs=1e-4)
 
 
 def make_frame(stamp_ns):
