@@ -135,12 +135,14 @@ class PairsConfig:
         max_rotation_rad: largest rotation, by pose and by the rotation fitted to the flow.
         max_gap_s: longest time between two frames; longer ones are a jump.
         max_gap_frames: most frames between neighbours.
+        gap_ratio: longest gap of a frame, in units of its shortest with enough motion: the range
+            of motions that the pose network is to know.
         small_motion_share: share of draws that take a smaller motion than wanted, so that the
             pose network knows standing and creeping, which a robot does a lot.
     """
 
     measure: MotionMeasure = MotionMeasure.FLOW
-    min_parallax: float = 0.008
+    min_parallax: float = 0.01
     max_parallax: float = 0.06
     max_flow: float = 0.2
     min_translation_m: float = 0.04
@@ -148,6 +150,7 @@ class PairsConfig:
     max_rotation_rad: float = 0.25
     max_gap_s: float = 1.5
     max_gap_frames: int = 16
+    gap_ratio: float = 2.5
     small_motion_share: float = 0.1
 
     def __post_init__(self) -> None:
@@ -162,6 +165,7 @@ class PairsConfig:
             f'pairs.max_translation_m {self.max_translation_m}',
         )
         _require(self.max_gap_frames >= 1, 'pairs.max_gap_frames must be 1 or more')
+        _require(self.gap_ratio >= 1, f'pairs.gap_ratio {self.gap_ratio} must be 1 or more')
         _require(
             0 <= self.small_motion_share < 1,
             f'pairs.small_motion_share {self.small_motion_share} must be within 0 to 1',

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
-from depth_ros.cli import doctor, evaluate, models, process
+from depth_ros.cli import doctor, evaluate, models, process, train
 from depth_ros.errors import DepthRosError
 from depth_ros.resources import package_version
 
@@ -39,7 +39,7 @@ class Verb(Protocol):
 
 
 # In the order of the help text: first steps, on the robot, on the workstation.
-VERBS: tuple[Verb, ...] = (doctor, models, process, evaluate)
+VERBS: tuple[Verb, ...] = (doctor, models, process, train, evaluate)
 
 
 def add_verbs(parser: argparse.ArgumentParser) -> None:

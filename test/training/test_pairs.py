@@ -92,7 +92,7 @@ def test_motion_is_measured_once_and_kept(tmp_path: Path) -> None:
 def test_pose_pairs_agree_with_a_naive_search(tmp_path: Path) -> None:
     cache = rendered_cache(tmp_path, walk(30))
     motion = judge_pairs(cache, BY_POSE)
-    targets = {t.frame: t for t in find_targets(motion, np.ones(30, bool), np.ones(30, bool))}
+    targets = {t.frame: t for t in find_targets(motion, np.ones(30, bool), np.ones(30, bool), 99)}
     positions = cache.world_T_cam[:, :3, 3]
 
     def wanted(a: int, b: int) -> bool:
@@ -120,7 +120,7 @@ def test_no_pair_lies_across_a_time_jump(tmp_path: Path) -> None:
     jumped = replace(cache, stamps_ns=stamps)
     motion = judge_pairs(jumped, BY_POSE)
     assert motion.wanted.any()
-    for target in find_targets(motion, np.ones(24, bool), np.ones(24, bool)):
+    for target in find_targets(motion, np.ones(24, bool), np.ones(24, bool), 3):
         same_side = [(i < 12) == (target.frame < 12) for i in target.earlier + target.later]
         assert all(same_side)
 
@@ -130,7 +130,7 @@ def test_unknown_poses_are_never_paired(tmp_path: Path) -> None:
     poses = cache.world_T_cam.copy()
     poses[7] = np.nan
     motion = judge_pairs(replace(cache, world_T_cam=poses), BY_POSE)
-    for target in find_targets(motion, np.ones(20, bool), np.ones(20, bool)):
+    for target in find_targets(motion, np.ones(20, bool), np.ones(20, bool), 3):
         assert 7 not in (target.frame, *target.earlier, *target.later)
 
 
@@ -140,7 +140,7 @@ def test_standing_camera_gives_no_targets(tmp_path: Path) -> None:
         motion = judge_pairs(cache, config)
         assert not motion.wanted.any()
         assert motion.small.any()
-        assert find_targets(motion, np.ones(8, bool), np.ones(8, bool)) == []
+        assert find_targets(motion, np.ones(8, bool), np.ones(8, bool), 3) == []
 
 
 @st.composite
@@ -153,12 +153,15 @@ def pair_tables(draw: st.DrawFn) -> tuple[PairMotion, np.ndarray, np.ndarray]:
     return PairMotion(wanted, small, 1.0), rng.random(count) < 0.7, rng.random(count) < 0.7
 
 
-@given(pair_tables())
+@given(pair_tables(), st.floats(1, 8))
 def test_targets_keep_order_limits_and_the_split(
-    tables: tuple[PairMotion, np.ndarray, np.ndarray],
+    tables: tuple[PairMotion, np.ndarray, np.ndarray], ratio: float
 ) -> None:
     motion, allowed, sources = tables
-    for target in find_targets(motion, allowed, sources):
+    for target in find_targets(motion, allowed, sources, ratio):
+        for side in (target.earlier, target.later):
+            gaps = [abs(i - target.frame) for i in side]
+            assert max(gaps) <= ratio * min(gaps)
         assert allowed[target.frame]
         assert target.earlier
         assert target.later

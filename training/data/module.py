@@ -178,10 +178,10 @@ def _split(
             raise ConfigError(
                 f'pairs.measure is pose, but {source.path} has no odometry; use pairs.measure=flow'
             )
-        motion = judge_pairs(cache, config.pairs)
-        train = find_targets(motion, ~kept, ~kept)
+        motion, ratio = judge_pairs(cache, config.pairs), config.pairs.gap_ratio
+        train = find_targets(motion, ~kept, ~kept, ratio)
         # Frames of the training part may serve as neighbours here: only targets are held out.
-        validation = find_targets(motion, kept, np.ones_like(kept))
+        validation = find_targets(motion, kept, np.ones_like(kept), ratio)
         if not train:
             raise ConfigError(_no_motion(config, source, motion.largest))
     return (

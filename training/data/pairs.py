@@ -77,13 +77,16 @@ def judge_pairs(cache: FrameCache, config: PairsConfig) -> PairMotion:
     return PairMotion(wanted, small, largest)
 
 
-def find_targets(motion: PairMotion, allowed: np.ndarray, sources: np.ndarray) -> list[Target]:
+def find_targets(
+    motion: PairMotion, allowed: np.ndarray, sources: np.ndarray, gap_ratio: float
+) -> list[Target]:
     """Frames that have a wanted neighbour on both sides.
 
     Args:
         motion: of all pairs.
         allowed: bool [n], frames that may be targets.
         sources: bool [n], frames that may be neighbours.
+        gap_ratio: on each side, longest gap over the shortest.
     """
     targets = []
     for frame in np.flatnonzero(allowed):
@@ -95,9 +98,16 @@ def find_targets(motion: PairMotion, allowed: np.ndarray, sources: np.ndarray) -
             ]
             found += [tuple(int(i) for i in side if sources[i]) for side in (before, after)]
         earlier, later, near_earlier, near_later = found
+        earlier = _within(earlier, int(frame), gap_ratio)
+        later = _within(later, int(frame), gap_ratio)
         if earlier and later:
             targets.append(Target(int(frame), earlier, later, near_earlier, near_later))
     return targets
+
+
+def _within(neighbours: tuple[int, ...], frame: int, gap_ratio: float) -> tuple[int, ...]:
+    shortest = min((abs(i - frame) for i in neighbours), default=0)
+    return tuple(i for i in neighbours if abs(i - frame) <= gap_ratio * shortest)
 
 
 def single_targets(allowed: np.ndarray) -> list[Target]:
