@@ -117,7 +117,7 @@ class OdometryTracker:
     def __init__(self, spec: MotionSpec, settings: OdometrySettings | None = None) -> None:
         """Track with the pairs and errors that `spec` tells of."""
         self._spec = spec
-        self._settings = settings or OdometrySettings()
+        self.settings = settings or OdometrySettings()
         self._key: _Keyframe | None = None
         self._earlier: _Keyframe | None = None
         self._last_stamp_ns = 0
@@ -143,7 +143,7 @@ class OdometryTracker:
         elapsed_s = (stamp_ns - self._last_stamp_ns) / NS_PER_S
         if elapsed_s < 0:
             return f'time went back by {-elapsed_s:.3f} s'
-        if elapsed_s > self._settings.max_gap_s:
+        if elapsed_s > self.settings.max_gap_s:
             return f'no frame for {elapsed_s:.1f} s'
         return None
 

@@ -103,16 +103,15 @@ class _Picture:
 class _Camera:
     """What follows from a camera's intrinsics, made once."""
 
-    def __init__(self, pipeline: DepthPipeline, frame: Frame, size: OutputSize) -> None:
+    def __init__(self, pipeline: DepthPipeline, frame: Frame) -> None:
         self.intrinsics = frame.intrinsics
         self.frame_id = frame.frame_id
         spec = pipeline.spec
         view = self.view = pipeline.view_of(frame.intrinsics)
-        self.grid: Grid = (
-            CameraGrid(view)
-            if size is OutputSize.CAMERA
-            else NetworkGrid(view, spec.depth_width, spec.depth_height)
-        )
+        self.grids: dict[OutputSize, Grid] = {
+            OutputSize.CAMERA: CameraGrid(view),
+            OutputSize.NETWORK: NetworkGrid(view, spec.depth_width, spec.depth_height),
+        }
         window = view.visible_window(spec.depth_width, spec.depth_height)
         self.seen = window.slices
         intrinsics = view.grid_intrinsics(spec.depth_width, spec.depth_height)
@@ -187,6 +186,23 @@ class CameraTrack:
             self._camera = None  # its grid is made anew with the next frame
         self._settings = settings
 
+    def change_settings(self, settings: TrackSettings) -> None:
+        """Use other settings from the next frame on.
+
+        Keyframe, path and measured scale stay, unless the scale's own settings change: then the
+        odometry starts anew, in the new metres.
+
+        Raises:
+            ConfigError: the scale source does not fit the model; the old settings stay.
+        """
+        if settings.scale != self._settings.scale:
+            self._scale = make_scale(settings.scale, self._pipeline.spec)
+            self._world_is_metric = self._scale.state.valid
+            self.reset('the scale settings changed')
+        if self._tracker is not None:
+            self._tracker.settings = settings.odometry
+        self._settings = settings
+
     def add_odometry(self, stamp_ns: int, odom_T_cam: np.ndarray) -> None:
         """Tell the camera's pose by an external odometry, for scale source ODOMETRY.
 
@@ -225,10 +241,11 @@ class CameraTrack:
                 confidence = self._judged(camera, depth, followed.reference, followed.motion)
                 clock.lap('confidence')
         scale = self._scale.state
-        depth_m = camera.grid.depth(depth * np.float32(scale.factor))
+        grid = camera.grids[self._settings.output_size]
+        depth_m = grid.depth(depth * np.float32(scale.factor))
         if confidence is not None and self._settings.min_confidence > 0:
             depth_m[~(confidence >= self._settings.min_confidence)] = np.nan
-        image = camera.grid.image(frame.image, pixels[0]) if wanted.image else None
+        image = grid.image(frame.image, pixels[0]) if wanted.image else None
         if followed.is_keyframe:
             self._take_keyframe()
         clock.lap('output')
@@ -236,7 +253,7 @@ class CameraTrack:
             stamp_ns=frame.stamp_ns,
             frame_id=frame.frame_id,
             depth_m=depth_m,
-            intrinsics=camera.grid.intrinsics,
+            intrinsics=grid.intrinsics,
             image=image,
             motion=followed.metric_motion(scale) if wanted.egomotion else None,
             odometry=followed.odometry if wanted.egomotion else None,
@@ -256,7 +273,7 @@ class CameraTrack:
         if self._camera is None or not self._camera.took(frame):
             if self._camera is not None:
                 self.reset('the camera changed')
-            self._camera = _Camera(self._pipeline, frame, self._settings.output_size)
+            self._camera = _Camera(self._pipeline, frame)
         return self._camera
 
     def _take_keyframe(self) -> None:
@@ -316,7 +333,7 @@ class CameraTrack:
             depth,
             se3.motion_to_matrix(motion),
         )
-        return camera.grid.confidence(agreement)
+        return camera.grids[self._settings.output_size].confidence(agreement)
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def test_pictures_and_stamps_of_a_pair_belong_together(tmp_path, rate_hz):
     """The picture's brightness is the position, so a mixed-up keyframe would show in the path."""
     spec = graphs.spec()
     graphs.write_model(tmp_path, spec)
-    onnx.save(brightness_pose_graph(spec, per_grey=0.05), tmp_path / 'pose.onnx')
+    onnx.save(brightness_pose_graph(spec, per_grey=0.015), tmp_path / 'pose.onnx')
     track = CameraTrack(DepthPipeline.open(Model.load(tmp_path)))
     detail = texture().astype(np.float32) - 128
     for index in range(60):
@@ -153,8 +153,8 @@ def test_pictures_and_stamps_of_a_pair_belong_together(tmp_path, rate_hz):
         if shown.image.max() == 255:
             break
         estimate = track.process(shown)
-        expected = 0.05 * (shown.image.mean() - start)
-        assert estimate.odometry.world_T_cam[2, 3] == pytest.approx(expected, abs=0.02)
+        expected = 0.015 * (shown.image.mean() - start)
+        assert estimate.odometry.world_T_cam[2, 3] == pytest.approx(expected, abs=0.006)
     assert index > 10
 
 
@@ -290,6 +290,40 @@ def test_confidence_masks_depth(tmp_path):
     last = estimates[-1]
     np.testing.assert_array_equal(np.isfinite(last.depth_m), last.confidence >= 0.9)
     assert 0 < np.isfinite(last.depth_m).mean() < 1
+
+
+def test_other_settings_keep_the_path(tmp_path):
+    track = make_track(tmp_path)
+    sequence = frames(12)
+    before = [track.process(frame) for frame in sequence[:9]][-1]
+    track.change_settings(TrackSettings(output_size=OutputSize.NETWORK))
+    after = track.process(sequence[9])
+    assert before.depth_m.shape == (96, 128)
+    assert after.depth_m.shape == (48, 64)
+    assert after.odometry.resets == 0
+    assert after.odometry.world_T_cam[2, 3] > 0.1
+
+
+def test_another_scale_starts_a_new_world(tmp_path):
+    track = make_track(tmp_path)
+    sequence = frames(3)
+    plain = [track.process(frame) for frame in sequence[:2]][-1]
+    fixed = ScaleSettings(source=ScaleSource.FIXED, factor=2.0)
+    track.change_settings(TrackSettings(scale=fixed))
+    scaled = track.process(sequence[2])
+    assert scaled.odometry.reset_reason == 'the scale settings changed'
+    assert scaled.depth_m.mean() == pytest.approx(2 * plain.depth_m.mean(), rel=0.05)
+
+
+def test_refused_settings_change_nothing(tmp_path):
+    none = TrackSettings(scale=ScaleSettings(source=ScaleSource.NONE))
+    track = make_track(tmp_path, none, scale=ScaleKind.UP_TO_SCALE)
+    track.process(frames(1)[0])
+    with pytest.raises(ConfigError, match='up to scale only'):
+        track.change_settings(TrackSettings())
+    estimate = track.process(frames(2)[1])
+    assert estimate.scale.source is ScaleSource.NONE
+    assert estimate.odometry.resets == 0
 
 
 @pytest.mark.parametrize('value', [-0.1, 1.1, math.nan])
