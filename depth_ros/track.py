@@ -171,22 +171,6 @@ class CameraTrack:
             self._tracker.reset(reason)
 
     def change_settings(self, settings: TrackSettings) -> None:
-        """Go on with other settings; only another scale starts a new odometry world.
-
-        The limits of the odometry stay those of the start.
-
-        Raises:
-            ConfigError: the scale source does not fit the model; nothing is changed.
-        """
-        if settings.scale != self._settings.scale:
-            self._scale = make_scale(settings.scale, self._pipeline.spec)
-            self._world_is_metric = self._scale.state.valid
-            self.reset('the scale settings changed')
-        if settings.output_size is not self._settings.output_size:
-            self._camera = None  # its grid is made anew with the next frame
-        self._settings = settings
-
-    def change_settings(self, settings: TrackSettings) -> None:
         """Use other settings from the next frame on.
 
         Keyframe, path and measured scale stay, unless the scale's own settings change: then the
