@@ -22,6 +22,7 @@ from training.config import TrainConfig
 from training.data.module import FrameDataModule, TrainingData, prepare_data
 from training.finish import finish
 from training.initial import load_initial, load_task_weights
+from training.judge import judge_model
 from training.strict import parse, to_plain
 from training.tasks.self_supervised import SelfSupervisedTask
 
@@ -77,6 +78,8 @@ def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> No
         progress(f'exporting the best checkpoint, {best}')
         load_task_weights(task, best)
     finish(config, paths.out, task, data, progress)
+    if config.export.evaluate:
+        judge_model(config, data, paths.out, paths.workdir / 'evaluation', progress)
 
 
 def read_run_config(workdir: Path) -> TrainConfig:

@@ -81,8 +81,12 @@ def run(args: argparse.Namespace) -> int:
     else:
         bags = [parse_bag(text, args.first, args.last) for text in args.bag]
         config = load_config(find_preset(args.preset), args.overrides, bags)
-    run_training(config, RunPaths(args.out, workdir, args.init, args.resume), print)
+    run_training(config, RunPaths(args.out, workdir, args.init, args.resume), _tell)
     return 0
+
+
+def _tell(text: str) -> None:
+    print(text, flush=True)
 
 
 def find_preset(name: str) -> Path:

@@ -28,7 +28,7 @@ from depth_ros.view import View
 from training.config import BagSource
 from training.strict import to_plain
 
-FORMAT = 1
+FORMAT = 2
 TOLERANCE_NS = 25_000_000
 """Truth belongs to an image when its stamp is at most this far away."""
 
@@ -68,6 +68,7 @@ class FrameCache:
         visible: camera image on the network grid, (x0, y0, x1, y1) half open, int32 [n,4]; the
             rest is padding.
         stamps_ns: int64 [n].
+        indices: of the images in the bag, int64 [n].
         depth_m: truth float16 [n,H,W], NaN where unknown, memory-mapped; None without truth.
         world_T_cam: truth float64 [n,4,4], NaN where unknown; None without truth.
     """
@@ -77,6 +78,7 @@ class FrameCache:
     intrinsics: np.ndarray
     visible: np.ndarray
     stamps_ns: np.ndarray
+    indices: np.ndarray
     depth_m: np.ndarray | None
     world_T_cam: np.ndarray | None
 
@@ -156,6 +158,7 @@ def _build(settings: CacheSettings, folder: Path) -> None:
             'intrinsics': np.array([_values(camera) for camera in cameras], np.float32),
             'visible': np.array([_window(f.view) for f in frames], np.int32),
             'stamps_ns': np.array([f.stamp_ns for f in frames], np.int64),
+            'indices': np.array([f.index for f in frames], np.int64),
         }
         if world_T_cam is not None:
             arrays['world_T_cam'] = world_T_cam
@@ -178,6 +181,7 @@ def _build(settings: CacheSettings, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class _CachedFrame:
+    index: int
     stamp_ns: int
     frame_id: str
     camera: Intrinsics
@@ -203,7 +207,11 @@ def _write_frames(settings: CacheSettings, folder: Path) -> list[_CachedFrame]:
                 rectifier(frame.image), resize_filter=settings.resize_filter
             )
             file.write(np.ascontiguousarray(image).data)
-            frames.append(_CachedFrame(frame.stamp_ns, frame.frame_id, rectifier.intrinsics, view))
+            frames.append(
+                _CachedFrame(
+                    frame.index, frame.stamp_ns, frame.frame_id, rectifier.intrinsics, view
+                )
+            )
         _sync(file)
     if not frames:
         raise BagError(
@@ -320,6 +328,7 @@ def _load(folder: Path) -> FrameCache:
         intrinsics=small['intrinsics'],
         visible=small['visible'],
         stamps_ns=small['stamps_ns'],
+        indices=small['indices'],
         depth_m=depth_m,
         world_T_cam=small.get('world_T_cam'),
     )
