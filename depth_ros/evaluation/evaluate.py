@@ -22,6 +22,7 @@ from depth_ros.bags import (
     read_trajectory,
 )
 from depth_ros.camera import RectifyMode
+from depth_ros.egomotion import OdometryState
 from depth_ros.errors import BagError
 from depth_ros.evaluation.alignment import Alignment, align
 from depth_ros.evaluation.depth_scores import DepthScorer, DepthScores
@@ -33,7 +34,7 @@ from depth_ros.evaluation.trajectories import associate
 from depth_ros.messages import NSEC, stamp_ns
 from depth_ros.model import ModelSpec, ScaleKind
 from depth_ros.offline import rectified
-from depth_ros.pipeline import CameraTrack, DepthPipeline, Estimate, Frame, TrackSettings, Wanted
+from depth_ros.pipeline import CameraTrack, DepthPipeline, Frame, TrackSettings, Wanted
 from depth_ros.scale import ScaleSettings, ScaleSource
 
 STAMP_TOLERANCE_NS = 20_000_000
@@ -114,7 +115,7 @@ def evaluate(request: EvaluationRequest, pipeline: DepthPipeline,
     track = CameraTrack(pipeline, _track_settings(pipeline.spec))
     comparison = _DepthComparison(request, topics)
     samples = EvenSamples(request.samples)
-    estimates: list[_Placed] = []
+    placed: list[OdometryState] = []
     latencies: list[float] = []
     for frame, truth_m in pair_by_stamp(
             rectified(frames, request.rectify, topics.camera.image), truths):
@@ -124,14 +125,14 @@ def evaluate(request: EvaluationRequest, pipeline: DepthPipeline,
             comparison.add(truth_m, estimate.depth_m)
         samples.offer(frame.image, estimate.depth_m, truth_m)
         if estimate.odometry is not None:
-            estimates.append(_Placed.of(estimate))
+            placed.append(estimate.odometry)
         on_frame(len(latencies))
     if not latencies:
         raise BagError(f'{request.bag}: no frame of {topics.camera.image} is selected')
     motion, paths = None, None
     if topics.odometry is not None:
         truth = read_trajectory(request.bag, topics.odometry, frame.frame_id)
-        motion, paths = _motion(estimates, truth, pipeline.spec)
+        motion, paths = _motion(placed, truth, pipeline.spec)
     p50, p95 = np.percentile(latencies, [50, 95])
     return Evaluation(request.bag.name, len(latencies), pipeline.spec, pipeline.description,
                       request.depth_range, comparison.scores(), motion, paths, samples.kept(),
@@ -221,28 +222,14 @@ def _true_depths(bag: Path, topics: _Topics,
                               max(selected) + STAMP_TOLERANCE_NS)
 
 
-@dataclass(frozen=True)
-class _Placed:
-    """Where a frame was placed, in which of the track's worlds."""
-
-    stamp_ns: int
-    world_T_cam: np.ndarray
-    world: int
-
-    @classmethod
-    def of(cls, estimate: Estimate) -> _Placed:
-        assert estimate.odometry is not None
-        return cls(estimate.stamp_ns, estimate.odometry.world_T_cam, estimate.odometry.resets)
-
-
-def _motion(placed: list[_Placed], truth: Trajectory,
+def _motion(placed: list[OdometryState], truth: Trajectory,
             spec: ModelSpec) -> tuple[MotionEvaluation | None, Paths | None]:
     """Score the longest stretch without a reset; nothing where fewer than two poses have truth."""
     if spec.motion is None or not placed:
         return None, None
-    longest = Counter(pose.world for pose in placed).most_common(1)[0][0]
-    stretch = [pose for pose in placed if pose.world == longest]
-    stamps_ns = np.array([pose.stamp_ns for pose in stretch])
+    longest = Counter(state.resets for state in placed).most_common(1)[0][0]
+    stretch = [state for state in placed if state.resets == longest]
+    stamps_ns = np.array([state.stamp_ns for state in stretch])
     ours, theirs = associate(stamps_ns, truth.stamps_ns, STAMP_TOLERANCE_NS)
     if len(ours) < 2:
         return None, None
