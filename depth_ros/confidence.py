@@ -28,9 +28,8 @@ class ReprojectionConfidence:
         width, height = intrinsics.width // _SHRINK, intrinsics.height // _SHRINK
         self._size = (width, height)
         self._K = intrinsics.scaled(width, height).matrix
-        u, v = np.meshgrid(np.arange(width), np.arange(height))
-        ones = np.ones(width * height)
-        self._pixels = np.stack([u.ravel(), v.ravel(), ones]).astype(np.float32)
+        self._columns = np.arange(width, dtype=np.float32)
+        self._rows = np.arange(height, dtype=np.float32)[:, None]
 
     def reduced(self, image: np.ndarray) -> np.ndarray:
         """What frames are compared by: grey float32 [h,w] in 0..1 of an image uint8 [H,W,3]."""
@@ -58,25 +57,31 @@ class ReprojectionConfidence:
             does not show the point or depth is unknown.
         """
         width, height = self._size
-        small = cv2.resize(depth, self._size, interpolation=cv2.INTER_NEAREST).ravel()
+        small = cv2.resize(depth, self._size, interpolation=cv2.INTER_NEAREST)
         turned = self._K @ previous_T_current[:3, :3] @ np.linalg.inv(self._K)
         moved = self._K @ previous_T_current[:3, 3]
-        q = turned.astype(np.float32) @ self._pixels
-        q *= small
-        q += moved.astype(np.float32)[:, None]
+        # Sums of a row and a column: a matrix product would wake the threads of BLAS, which
+        # compete with those of the networks.
+        u, v, w = (
+            (of_u * self._columns + (of_v * self._rows + one)) * small + shift
+            for (of_u, of_v, one), shift in zip(
+                turned.astype(np.float32), moved.astype(np.float32)
+            )
+        )
         with np.errstate(divide='ignore', invalid='ignore'):
-            u, v = q[0] / q[2], q[1] / q[2]
-            seen = (q[2] > 0) & (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)
+            u /= w
+            v /= w
+            seen = (w > 0) & (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)
         u[~seen] = v[~seen] = 0.0
         found = cv2.remap(
             previous,
-            u.reshape(height, width),
-            v.reshape(height, width),
+            u,
+            v,
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
         agreement = 1.0 - photometric_difference(found, current)
-        agreement[~seen.reshape(height, width)] = np.nan
+        agreement[~seen] = np.nan
         return agreement
 
 
