@@ -38,7 +38,8 @@ test: $(if $(filter jazzy,$(DISTRO)),lint) test-$(DISTRO)
 endif
 
 environment:
-	@$(ENVIRONMENT) .venv --distro jazzy runtime training test dev
+	@$(ENVIRONMENT) .venv --distro jazzy runtime training test interfaces dev
+	@.venv/bin/python tools/build_tf2_msgs.py
 
 lint: environment
 	.venv/bin/ruff check .
@@ -48,7 +49,8 @@ test-jazzy: environment
 	$(call PYTEST,.venv) test
 
 test-kilted:
-	@$(ENVIRONMENT) .venv-kilted --distro kilted runtime test
+	@$(ENVIRONMENT) .venv-kilted --distro kilted runtime test interfaces
+	@.venv-kilted/bin/python tools/build_tf2_msgs.py
 	$(call PYTEST,.venv-kilted) -m ros test
 
 clean:

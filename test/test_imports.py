@@ -62,7 +62,7 @@ def files_of(package: str) -> list[Path]:
 def is_node_file(path: Path) -> bool:
     """Files that exist only for ROS: the node, its neighbours and the ros2cli extension."""
     name = path.relative_to(ROOT / 'depth_ros')
-    return name.parts[0] == 'ros' or str(name) in ('node.py', 'cli/ros2.py')
+    return name.parts[0] == 'ros' or str(name) in ('node.py', 'cli/ros2.py', 'demo/collector.py')
 
 
 def module_name(path: Path) -> str:

@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / 'requirements'
 DISTROS = ('jazzy', 'kilted')
-LAYERS = ('runtime', 'training', 'test', 'dev')
+LAYERS = ('runtime', 'training', 'test', 'interfaces', 'dev')
 OLDEST_PYTHON = (3, 10)
 STAMP = 'depth_ros_layers.json'
 LOG_TAIL_LINES = 25
@@ -63,10 +63,10 @@ def wanted_layers(names: Sequence[str], distro: str) -> list[Layer]:
     The runtime brings ROS 2 with it.
     """
     layers = []
+    files = {'runtime': ['runtime', distro], 'interfaces': ['interfaces', f'interfaces-{distro}']}
     for name in LAYERS:
         if name in names:
-            files = ['runtime', distro] if name == 'runtime' else [name]
-            layers.append(requirement_layer(name, files, distro))
+            layers.append(requirement_layer(name, files.get(name, [name]), distro))
     arguments = ('--no-deps', '--no-build-isolation', '-e', '.')
     inputs = tuple(ROOT / name for name in ('setup.py', 'setup.cfg', 'package.xml'))
     return [*layers, Layer('depth_ros', arguments, inputs)]

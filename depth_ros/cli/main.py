@@ -8,7 +8,16 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
-from depth_ros.cli import doctor, evaluate, models, process, train
+from depth_ros.cli import (
+    doctor,
+    evaluate,
+    export,
+    import_model,
+    models,
+    process,
+    synthesize,
+    train,
+)
 from depth_ros.errors import DepthRosError
 from depth_ros.resources import package_version
 
@@ -39,7 +48,16 @@ class Verb(Protocol):
 
 
 # In the order of the help text: first steps, on the robot, on the workstation.
-VERBS: tuple[Verb, ...] = (doctor, models, process, train, evaluate)
+VERBS: tuple[Verb, ...] = (
+    doctor,
+    models,
+    process,
+    evaluate,
+    train,
+    export,
+    import_model,
+    synthesize,
+)
 
 
 def add_verbs(parser: argparse.ArgumentParser) -> None:
