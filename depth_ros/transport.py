@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from depth_ros.errors import ConfigError
+from depth_ros.resources import config_file
 
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 """Where Fast DDS looks for a profile: version 3 (Kilted) the first, version 2 the second."""
@@ -34,21 +34,6 @@ class TransportProblem:
 
     what: str
     cure: str
-
-
-def config_file(name: str) -> Path:
-    """A file of the package's config folder, in a checkout or an installation.
-
-    Raises:
-        ConfigError: there is none of that name.
-    """
-    here = Path(__file__).resolve()
-    folders = [here.parents[1] / 'config']
-    folders += [parent / 'share' / 'depth_ros' / 'config' for parent in here.parents]
-    for folder in folders:
-        if (folder / name).is_file():
-            return folder / name
-    raise ConfigError(f'{name} is in none of {folders[0]} and share/depth_ros/config')
 
 
 def uses_fast_dds(environment: Mapping[str, str]) -> bool:

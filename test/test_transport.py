@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from depth_ros import transport
-from depth_ros.errors import ConfigError
+from depth_ros.resources import config_file
 
 NAMESPACE = '{http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles}'
 
@@ -56,7 +56,7 @@ def test_small_shared_memory_is_a_problem(monkeypatch, tmp_path):
 
 
 def test_profile_has_the_segment_the_code_speaks_of():
-    root = ElementTree.parse(transport.config_file('fastdds.xml')).getroot()
+    root = ElementTree.parse(config_file('fastdds.xml')).getroot()
     sizes = [int(element.text) for element in root.iter(f'{NAMESPACE}segment_size')]
     assert sizes == [transport.SEGMENT_BYTES]
     defined = [e.text for e in root.find(f'{NAMESPACE}transport_descriptors').iter(
@@ -66,8 +66,3 @@ def test_profile_has_the_segment_the_code_speaks_of():
     participant = root.find(f'{NAMESPACE}participant')
     assert participant.get('is_default_profile') == 'true'
     assert participant.find(f'.//{NAMESPACE}useBuiltinTransports').text == 'false'
-
-
-def test_unknown_config_file_is_named():
-    with pytest.raises(ConfigError, match=r'nothing\.xml'):
-        transport.config_file('nothing.xml')

@@ -1,0 +1,48 @@
+"""Where a camera sits on a body, and how the body is called."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
+from depth_ros.se3 import rigid
+
+
+@dataclass(frozen=True)
+class Mounting:
+    """A camera on a body."""
+
+    base_frame: str
+    base_T_cam: np.ndarray
+    """float64 [4,4], the optical frame in the body's frame."""
+
+
+def body_frame_of(camera_frame: str) -> str:
+    """Name of a camera's frame in body axes, as camera drivers name it (REP 103, suffix frames).
+
+    'camera_optical_frame' -> 'camera_frame'; a name without '_optical' gets '_body'.
+    """
+    if '_optical' in camera_frame:
+        return camera_frame.replace('_optical', '', 1)
+    return f'{camera_frame}_body'
+
+
+def base_T_camera(camera_in_base: tuple[float, ...]) -> np.ndarray:
+    """x, y, z [m], roll, pitch, yaw [rad] of the camera's body axes -> optical frame in base.
+
+    Angles about the fixed axes x, then y, then z, as in URDF and static_transform_publisher.
+    """
+    x, y, z, roll, pitch, yaw = camera_in_base
+    cr, sr, cp, sp = math.cos(roll), math.sin(roll), math.cos(pitch), math.sin(pitch)
+    cy, sy = math.cos(yaw), math.sin(yaw)
+    rotation = np.array(
+        [
+            [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
+            [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
+            [-sp, cp * sr, cp * cr],
+        ]
+    )
+    return rigid(rotation, np.array([x, y, z])) @ DEFAULT_BASE_T_CAM

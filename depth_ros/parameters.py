@@ -1,0 +1,267 @@
+"""Every parameter of the depth node: the one table from which all else is made.
+
+The fields of NodeParameters are the table: name, type and default stand in the field, text,
+bounds and whether it is read-only in its metadata. The node declares them from here, config/
+depth.yaml lists them, and what rclpy delivers becomes a checked NodeParameters; no rclpy in here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from depth_ros.backends import BackendKind, BackendOptions, Device
+from depth_ros.camera import RectifyMode
+from depth_ros.errors import ConfigError
+from depth_ros.ground_plane import LEVEL
+from depth_ros.model import DEFAULT_MODEL
+from depth_ros.mounting import base_T_camera
+from depth_ros.pipeline import OutputSize, TrackSettings
+from depth_ros.scale import ScaleSettings, ScaleSource
+
+Value = bool | int | float | str | list[float]
+"""What ROS carries as the value of a parameter of this node."""
+
+
+class ImageTransport(enum.Enum):
+    """Which topic images are taken from."""
+
+    RAW = 'raw'
+    COMPRESSED = 'compressed'
+
+
+class Extrinsics(enum.Enum):
+    """Where the position of the camera on the robot is taken from."""
+
+    TF_STATIC = 'tf_static'
+    PARAMETER = 'parameter'
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What the table says of a parameter besides name, type and default."""
+
+    text: str
+    lowest: float | None = None
+    highest: float | None = None
+    read_only: bool = False
+
+
+def _meaning(
+    text: str,
+    lowest: float | None = None,
+    highest: float | None = None,
+    read_only: bool = False,
+) -> dict[str, Meaning]:
+    return {'meaning': Meaning(text, lowest, highest, read_only)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeParameters:
+    """The parameters of the node, checked."""
+
+    autostart: bool = field(
+        default=True,
+        metadata=_meaning(
+            'Configure and activate without waiting for a lifecycle manager.', read_only=True
+        ),
+    )
+    model: str = field(
+        default=DEFAULT_MODEL,
+        metadata=_meaning(
+            'Model folder, or name of an installed model. A new one is loaded beside the '
+            'running one and swapped in between two frames.'
+        ),
+    )
+    backend: BackendKind = field(
+        default=BackendKind.AUTO, metadata=_meaning('Runtime that computes.')
+    )
+    device: Device = field(
+        default=Device.AUTO,
+        metadata=_meaning('What it computes on. Any but auto fails where it is missing.'),
+    )
+    threads: int = field(
+        default=0, metadata=_meaning('CPU threads of one inference; 0: one for each core.', 0, 256)
+    )
+    image_transport: ImageTransport = field(
+        default=ImageTransport.RAW,
+        metadata=_meaning('raw: topic image; compressed: topic image/compressed.', read_only=True),
+    )
+    rectify: RectifyMode = field(
+        default=RectifyMode.AUTO,
+        metadata=_meaning(
+            'auto: undo lens distortion unless the topic is image_rect*; always; never: the '
+            'images come rectified.'
+        ),
+    )
+    output_size: OutputSize = field(
+        default=OutputSize.CAMERA,
+        metadata=_meaning('Size of depth and confidence: of the camera image, or of the network.'),
+    )
+    scale_source: ScaleSource = field(
+        default=ScaleSource.MODEL,
+        metadata=_meaning(
+            'Where metres come from: model, fixed (scale_factor), odometry (topic odometry), '
+            'camera_height, or none: depth up to scale, which an up-to-scale model needs by name.'
+        ),
+    )
+    scale_factor: float = field(
+        default=1.0,
+        metadata=_meaning('Metres to one unit of the model, for scale_source fixed.', 1e-6, 1e6),
+    )
+    camera_height: float = field(
+        default=1.0,
+        metadata=_meaning(
+            'Camera above the ground [m], for scale_source camera_height.', 0.01, 100.0
+        ),
+    )
+    min_confidence: float = field(
+        default=0.0,
+        metadata=_meaning('Depth of less confidence becomes NaN; 0 keeps all of it.', 0.0, 1.0),
+    )
+    point_stride: int = field(
+        default=1, metadata=_meaning('points has every n-th pixel of every n-th row.', 1, 64)
+    )
+    odom_frame: str = field(
+        default='odom', metadata=_meaning('Frame in which odom gives the pose.')
+    )
+    base_frame: str = field(
+        default='',
+        metadata=_meaning(
+            'Frame of the robot whose pose odom gives. Empty: the camera itself in body axes '
+            '(x forward), named after its frame without _optical.'
+        ),
+    )
+    extrinsics: Extrinsics = field(
+        default=Extrinsics.TF_STATIC,
+        metadata=_meaning(
+            'Where the camera sits in base_frame: from /tf_static, or camera_in_base.'
+        ),
+    )
+    camera_in_base: tuple[float, ...] = field(
+        default=(0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+        metadata=_meaning(
+            'x, y, z [m], roll, pitch, yaw [rad] of the camera (x forward, z up) in base_frame, '
+            'for extrinsics parameter.'
+        ),
+    )
+    publish_tf: bool = field(
+        default=False,
+        metadata=_meaning('Broadcast odom_frame to base_frame on /tf; needs tf2_msgs.'),
+    )
+    image_timeout: float = field(
+        default=3.0,
+        metadata=_meaning(
+            'Seconds without an image after which diagnostics complain.', 0.1, 3600.0
+        ),
+    )
+
+    @property
+    def backend_options(self) -> BackendOptions:
+        """How the model is to be run."""
+        return BackendOptions(kind=self.backend, device=self.device, threads=self.threads)
+
+    @property
+    def track_settings(self) -> TrackSettings:
+        """How frames become depth in metres."""
+        down = LEVEL
+        if self.extrinsics is Extrinsics.PARAMETER:
+            x, y, z = (-base_T_camera(self.camera_in_base)[2, :3]).tolist()
+            down = (x, y, z)
+        scale = ScaleSettings(
+            source=self.scale_source,
+            factor=self.scale_factor,
+            camera_height_m=self.camera_height,
+            down=down,
+        )
+        return TrackSettings(
+            output_size=self.output_size, scale=scale, min_confidence=self.min_confidence
+        )
+
+    def changed(self, values: Mapping[str, Value]) -> NodeParameters:
+        """These parameters with some set anew.
+
+        Raises:
+            ConfigError: unknown name, wrong type, or a value out of bounds.
+        """
+        table = {entry.name: entry for entry in TABLE}
+        for name in values:
+            if name not in table:
+                raise ConfigError(f'no parameter {name!r} (there are: {", ".join(table)})')
+        read = {name: table[name].read(value) for name, value in values.items()}
+        return dataclasses.replace(self, **read)
+
+
+@dataclass(frozen=True)
+class TableEntry:
+    """One row of the table."""
+
+    name: str
+    default: Any
+    meaning: Meaning
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The allowed words of a choice; empty for any other type."""
+        if isinstance(self.default, enum.Enum):
+            return tuple(member.value for member in type(self.default))
+        return ()
+
+    @property
+    def ros_default(self) -> Value:
+        """The default as ROS carries it."""
+        if isinstance(self.default, enum.Enum):
+            return self.default.value
+        return list(self.default) if isinstance(self.default, tuple) else self.default
+
+    def read(self, value: Value) -> Any:
+        """Check a value of ROS and make it the field's type.
+
+        Raises:
+            ConfigError: wrong type or out of bounds; names the value and what is allowed.
+        """
+        default = self.default
+        if isinstance(default, enum.Enum):
+            return self._read_choice(value)
+        if isinstance(default, tuple):
+            return self._read_numbers(value)
+        if type(value) is not type(default):
+            kind = type(default).__name__
+            raise ConfigError(f'parameter {self.name} is {value!r}, which is not a {kind}')
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            self._check_bounds(value)
+        return value
+
+    def _read_choice(self, value: Value) -> enum.Enum:
+        if value not in self.choices:
+            allowed = ', '.join(self.choices)
+            raise ConfigError(f'parameter {self.name} is {value!r} (allowed: {allowed})')
+        return type(self.default)(value)
+
+    def _read_numbers(self, value: Value) -> tuple[float, ...]:
+        length = len(self.default)
+        numbers = () if isinstance(value, (str, bool, int, float)) else tuple(value)
+        if len(numbers) != length or not all(math.isfinite(number) for number in numbers):
+            raise ConfigError(f'parameter {self.name} is {value!r}, not {length} finite numbers')
+        return tuple(float(number) for number in numbers)
+
+    def _check_bounds(self, value: float) -> None:
+        lowest, highest = self.meaning.lowest, self.meaning.highest
+        # Written so that NaN is refused too.
+        if (lowest is not None and not value >= lowest) or (
+            highest is not None and not value <= highest
+        ):
+            raise ConfigError(
+                f'parameter {self.name} is {value}, allowed: {lowest:g} to {highest:g}'
+            )
+
+
+TABLE: tuple[TableEntry, ...] = tuple(
+    TableEntry(row.name, row.default, row.metadata['meaning'])
+    for row in dataclasses.fields(NodeParameters)
+)
+"""All parameters, in the order in which the documentation lists them."""

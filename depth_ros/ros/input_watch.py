@@ -1,0 +1,43 @@
+"""Notices that no images come, and why."""
+
+from __future__ import annotations
+
+import os
+
+from depth_ros import transport
+from depth_ros.ros.health import Level, Problem, Trouble
+from depth_ros.ros.inputs import Inputs
+from depth_ros.ros.monitor import Monitor
+
+_ENOUGH_INFOS = 3
+"""So many camera_info messages without an image are no accident of timing."""
+
+
+def watch_inputs(inputs: Inputs, timeout_s: float, monitor: Monitor) -> None:
+    """Report what is missing; to be called about once a second.
+
+    camera_info arriving where images do not is what Fast DDS without a profile looks like: small
+    messages pass, images above 512 kB are dropped without a word.
+    """
+    silence = inputs.silence()
+    if silence.image_s < timeout_s:
+        monitor.clear(Trouble.INPUT, Trouble.TRANSPORT)
+        return
+    seconds = f'for {silence.image_s:.0f} s'
+    publishers = inputs.publishers
+    if publishers and silence.infos_since_image >= _ENOUGH_INFOS:
+        what = f'camera_info arrives, images on {inputs.image_topic} do not {seconds}'
+        cure = 'see that both sides run the same middleware on the same network'
+        if transport.uses_fast_dds(os.environ):
+            what += '; without a profile Fast DDS loses best-effort images above 512 kB'
+            cure = transport.profile_cure()
+        monitor.report(Trouble.TRANSPORT, Problem(Level.ERROR, what, cure))
+        monitor.clear(Trouble.INPUT)
+        return
+    monitor.clear(Trouble.TRANSPORT)
+    what = f'no image on {inputs.image_topic} {seconds}'
+    if publishers:
+        monitor.report(Trouble.INPUT, Problem(Level.WARN, f'{what}, though it has a publisher'))
+    else:
+        cure = 'nobody publishes it: start the camera, or remap image to its topic'
+        monitor.report(Trouble.INPUT, Problem(Level.WARN, what, cure))

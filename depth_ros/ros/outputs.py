@@ -1,0 +1,175 @@
+"""What the node publishes, and what of it anybody wants."""
+
+from __future__ import annotations
+
+import numpy as np
+from nav_msgs.msg import Odometry
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from std_msgs.msg import Header
+
+from depth_ros.body_odometry import body_odometry
+from depth_ros.camera import Intrinsics
+from depth_ros.colorize import colorize_depth
+from depth_ros.messages import matrix_to_quaternion
+from depth_ros.mounting import Mounting
+from depth_ros.pipeline import Estimate, Wanted
+from depth_ros.point_cloud import XYZRGB_STEP, PointCloudWriter
+from depth_ros.ros.buffers import CloudBuffer, ImageBuffer
+from depth_ros.ros.transforms import TransformBroadcaster
+
+_DEPTH = 5
+"""Messages kept for a reliable reader that is behind."""
+
+_CLOUD_FIELDS = [
+    PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
+    for index, name in enumerate(('x', 'y', 'z', 'rgb'))
+]
+
+
+class Outputs:
+    """The publishers of the node; one thread publishes.
+
+    Topics, relative to the node's namespace, each with stamp and frame of its image:
+        depth/image       32FC1, metres along the optical axis, NaN where unknown (REP 117, 118)
+        depth/camera_info of the pixels of depth/image, without distortion
+        depth/color       bgr8, a picture for people
+        confidence/image  32FC1, 0 to 1
+        points            organised x, y, z, rgb in the optical frame
+        odom              pose and twist of the base in body axes, with covariance
+    """
+
+    def __init__(self, node: LifecycleNode) -> None:
+        """Create the publishers; they are silent until the node is active."""
+        self._node = node
+        self._depth = self._publisher(Image, 'depth/image')
+        self._info = self._publisher(CameraInfo, 'depth/camera_info')
+        self._color = self._publisher(Image, 'depth/color')
+        self._confidence = self._publisher(Image, 'confidence/image')
+        self._points = self._publisher(PointCloud2, 'points')
+        self._odom = self._publisher(Odometry, 'odom')
+        self._depth_buffer = ImageBuffer('32FC1', np.float32, 1)
+        self._color_buffer = ImageBuffer('bgr8', np.uint8, 3)
+        self._confidence_buffer = ImageBuffer('32FC1', np.float32, 1)
+        self._cloud_buffer = CloudBuffer(_CLOUD_FIELDS, XYZRGB_STEP)
+        self._cloud: tuple[Intrinsics, int, PointCloudWriter] | None = None
+
+    def destroy(self) -> None:
+        """Take the publishers away."""
+        for publisher in (
+            self._depth, self._info, self._color, self._confidence, self._points, self._odom
+        ):  # fmt: skip
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def wanted(self, broadcasting: bool) -> Wanted | None:
+        """What to compute for those who listen; None where nobody does.
+
+        Args:
+            broadcasting: whether /tf is broadcast, which is wanted whoever listens.
+        """
+        wanted = Wanted(
+            egomotion=broadcasting or _heard(self._odom),
+            confidence=_heard(self._confidence),
+            image=_heard(self._points),
+        )
+        depth_alone = any(map(_heard, (self._depth, self._info, self._color)))
+        anything = wanted.egomotion or wanted.confidence or wanted.image or depth_alone
+        return wanted if anything else None
+
+    def publish_depth(self, estimate: Estimate, header: Header, stride: int) -> None:
+        """Send everything that has one value a pixel.
+
+        Args:
+            estimate: of an image.
+            header: of that image.
+            stride: of the cloud.
+        """
+        depth = estimate.depth_m
+        if _heard(self._depth):
+            np.copyto(self._depth_buffer.pixels(header, *depth.shape), depth)
+            self._depth.publish(self._depth_buffer.message)
+        if _heard(self._info) or _heard(self._depth):
+            self._info.publish(camera_info(estimate.intrinsics, header))
+        if _heard(self._color):
+            np.copyto(self._color_buffer.pixels(header, *depth.shape), colorize_depth(depth))
+            self._color.publish(self._color_buffer.message)
+        if estimate.confidence is not None and _heard(self._confidence):
+            pixels = self._confidence_buffer.pixels(header, *depth.shape)
+            np.copyto(pixels, estimate.confidence)
+            self._confidence.publish(self._confidence_buffer.message)
+        if estimate.image is not None and _heard(self._points):
+            self._publish_cloud(estimate, header, stride)
+
+    def publish_odometry(
+        self,
+        estimate: Estimate,
+        header: Header,
+        odom_frame: str,
+        mounting: Mounting,
+        broadcaster: TransformBroadcaster | None,
+    ) -> None:
+        """Send the pose of the base, as a message and where asked as a transform."""
+        if estimate.odometry is None:
+            return
+        body = body_odometry(estimate.odometry, mounting.base_T_cam)
+        message = Odometry(child_frame_id=mounting.base_frame)
+        message.header.stamp = header.stamp
+        message.header.frame_id = odom_frame
+        pose = message.pose.pose
+        position = body.odom_T_base[:3, 3].tolist()
+        pose.position.x, pose.position.y, pose.position.z = position
+        quaternion = matrix_to_quaternion(body.odom_T_base[:3, :3])
+        q = pose.orientation
+        q.x, q.y, q.z, q.w = quaternion
+        message.pose.covariance = body.pose_covariance.ravel()
+        linear, angular = message.twist.twist.linear, message.twist.twist.angular
+        linear.x, linear.y, linear.z = body.linear_velocity.tolist()
+        angular.x, angular.y, angular.z = body.angular_velocity.tolist()
+        message.twist.covariance = body.twist_covariance.ravel()
+        self._odom.publish(message)
+        if broadcaster is not None:
+            broadcaster.send(message, mounting, header.frame_id)
+
+    def _publish_cloud(self, estimate: Estimate, header: Header, stride: int) -> None:
+        if self._cloud is None or self._cloud[:2] != (estimate.intrinsics, stride):
+            writer = PointCloudWriter(estimate.intrinsics, stride)
+            self._cloud = (estimate.intrinsics, stride, writer)
+        writer = self._cloud[2]
+        points = self._cloud_buffer.points(header, writer.layout.height, writer.layout.width)
+        writer.write(estimate.depth_m, estimate.image, points)
+        self._points.publish(self._cloud_buffer.message)
+
+    def _publisher(self, message_type: type, topic: str):
+        qos = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST,
+            depth=_DEPTH,
+            reliability=ReliabilityPolicy.RELIABLE,
+            durability=DurabilityPolicy.VOLATILE,
+        )
+        return self._node.create_lifecycle_publisher(
+            message_type,
+            topic,
+            qos,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+
+
+def camera_info(intrinsics: Intrinsics, header: Header) -> CameraInfo:
+    """A camera without distortion, as camera_info tells it."""
+    fx, fy, cx, cy = intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy
+    return CameraInfo(
+        header=header,
+        height=intrinsics.height,
+        width=intrinsics.width,
+        distortion_model='plumb_bob',
+        d=[0.0] * 5,
+        k=[fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0],
+        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        p=[fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
+    )
+
+
+def _heard(publisher) -> bool:
+    return publisher.get_subscription_count() > 0

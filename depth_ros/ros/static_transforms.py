@@ -1,0 +1,66 @@
+"""Where the camera sits on the robot, from the transforms of /tf_static; no ROS in here."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from depth_ros.errors import MessageError
+from depth_ros.messages import transform_to_matrix
+from depth_ros.se3 import inverse
+
+
+class StaticTransforms:
+    """A tree of frames that do not move against each other."""
+
+    def __init__(self) -> None:
+        """Start without any frame."""
+        self._lock = threading.Lock()
+        self._parents: dict[str, tuple[str, np.ndarray]] = {}
+
+    def store(self, transforms: Iterable[Any]) -> None:
+        """Add geometry_msgs/TransformStamped messages; the newest of a child frame counts.
+
+        Raises:
+            MessageError: a transform is not finite.
+        """
+        added = {
+            transform.child_frame_id.lstrip('/'): (
+                transform.header.frame_id.lstrip('/'),
+                transform_to_matrix(transform.transform),
+            )
+            for transform in transforms
+        }
+        with self._lock:
+            self._parents.update(added)
+
+    def find(self, target: str, source: str) -> np.ndarray | None:
+        """target_T_source [4,4], which maps points of `source` into `target`.
+
+        None where the two are not connected.
+
+        Raises:
+            MessageError: the transforms go round in a circle.
+        """
+        with self._lock:
+            to_target, to_source = self._ancestors(target), self._ancestors(source)
+        for frame, ancestor_T_source in to_source.items():
+            if frame in to_target:
+                return inverse(to_target[frame]) @ ancestor_T_source
+        return None
+
+    def _ancestors(self, frame: str) -> dict[str, np.ndarray]:
+        """ancestor_T_frame of the frame itself and all above it, nearest first."""
+        frame = frame.lstrip('/')
+        ancestor_T_frame = np.eye(4)
+        found = {frame: ancestor_T_frame}
+        while frame in self._parents:
+            frame, parent_T_frame = self._parents[frame]
+            if frame in found:
+                raise MessageError(f'/tf_static has a loop through frame {frame!r}')
+            ancestor_T_frame = parent_T_frame @ ancestor_T_frame
+            found[frame] = ancestor_T_frame
+        return found

@@ -1,0 +1,115 @@
+"""The depth node for a running camera, and RViz on request.
+
+    ros2 launch depth_ros depth.launch.py image:=/camera/image_raw \
+        camera_info:=/camera/camera_info rviz:=true
+
+Nodes that this launch starts, and those that a launch file which includes it starts afterwards,
+get the package's Fast DDS profile, unless the user has one. A camera driver started elsewhere
+needs it too: see config/fastdds.xml.
+"""
+
+import os
+from pathlib import Path
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from depth_ros.transport import profile_variables
+
+CONFIG = Path(__file__).resolve().parents[1] / 'config'
+
+ARGUMENTS = (
+    DeclareLaunchArgument('name', default_value='depth_node', description='Name of the node.'),
+    DeclareLaunchArgument(
+        'namespace', default_value='', description='Namespace of the node and its topics.'
+    ),
+    DeclareLaunchArgument(
+        'image',
+        default_value='image',
+        description='Topic of the images; for image_transport compressed without /compressed.',
+    ),
+    DeclareLaunchArgument(
+        'camera_info', default_value='camera_info', description='Topic of the calibration.'
+    ),
+    DeclareLaunchArgument(
+        'odometry',
+        default_value='odometry',
+        description='Topic of the odometry that gives metres to scale_source odometry.',
+    ),
+    DeclareLaunchArgument(
+        'params_file',
+        default_value=str(CONFIG / 'depth.yaml'),
+        description='Parameters of the node.',
+    ),
+    DeclareLaunchArgument(
+        'model', default_value='', description='Model folder or name, instead of the file\'s.'
+    ),
+    DeclareLaunchArgument(
+        'image_transport',
+        default_value='',
+        choices=['', 'raw', 'compressed'],
+        description='Kind of images, instead of the file\'s.',
+    ),
+    DeclareLaunchArgument(
+        'use_sim_time', default_value='false', description='Take the time from /clock.'
+    ),
+    DeclareLaunchArgument('rviz', default_value='false', description='Start RViz beside it.'),
+    DeclareLaunchArgument('log_level', default_value='info', description='Of the node.'),
+)
+
+
+def start_node(context: LaunchContext) -> list[LifecycleNode]:
+    """The node; parameters given to the launch stand above those of the file."""
+    given = {
+        name: LaunchConfiguration(name).perform(context) for name in ('model', 'image_transport')
+    }
+    overrides = {
+        name: ParameterValue(value, value_type=str) for name, value in given.items() if value
+    }
+    use_sim_time = ParameterValue(LaunchConfiguration('use_sim_time'), value_type=bool)
+    return [
+        LifecycleNode(
+            package='depth_ros',
+            executable='depth_node',
+            name=LaunchConfiguration('name'),
+            namespace=LaunchConfiguration('namespace'),
+            parameters=[
+                LaunchConfiguration('params_file'),
+                {'use_sim_time': use_sim_time, **overrides},
+            ],
+            remappings=[
+                (topic, LaunchConfiguration(topic)) for topic in ('image', 'camera_info', 'odometry')
+            ],
+            ros_arguments=['--log-level', LaunchConfiguration('log_level')],
+            output='screen',
+        )
+    ]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """What ros2 launch asks for."""
+    profile = [
+        SetEnvironmentVariable(name, value)
+        for name, value in profile_variables(os.environ).items()
+    ]
+    rviz = Node(
+        package='rviz2',
+        executable='rviz2',
+        namespace=LaunchConfiguration('namespace'),
+        arguments=['-d', str(CONFIG / 'depth.rviz')],
+        parameters=[
+            {
+                'use_sim_time': ParameterValue(
+                    LaunchConfiguration('use_sim_time'), value_type=bool
+                )
+            }
+        ],
+        condition=IfCondition(LaunchConfiguration('rviz')),
+    )
+    return LaunchDescription(
+        [*ARGUMENTS, *profile, OpaqueFunction(function=start_node), rviz]
+    )
