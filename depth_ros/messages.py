@@ -244,7 +244,8 @@ def _compressed_to_metres(msg: Any) -> np.ndarray:
         a, b = np.frombuffer(header, '<f4', 2, offset=4)
         with np.errstate(divide='ignore', invalid='ignore'):
             metres = a / (values.astype(np.float32) - b)
-        return np.where((values > 0) & np.isfinite(metres) & (metres > 0), metres, np.float32(np.nan))
+        known = (values > 0) & np.isfinite(metres) & (metres > 0)
+        return np.where(known, metres, np.float32(np.nan))
     raise MessageError(
         f'compressed depth format {msg.format!r} is not supported (supported: 16UC1, 32FC1, PNG)'
     )

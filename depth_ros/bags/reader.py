@@ -50,6 +50,7 @@ class BagReader:
         """
         self.path = Path(path)
         file = _storage(self.path)
+        _check_size(file)
         self._is_ros1 = file.suffix == '.bag'
         self._stores: dict[str, Typestore] = {}
         try:
@@ -112,21 +113,27 @@ class BagReader:
         connections = [c for c in self._reader.connections if c.topic in topics]
         if not connections:
             return
-        stores = {id(c): self._store(c) for c in connections}
-        by_key = {(c.topic, c.msgtype): stores[id(c)] for c in connections}
+        by_key = {(c.topic, c.msgtype): self._store(c) for c in connections}
         raw = iter(self._reader.messages(connections))
         while True:
             try:
                 connection, time_ns, data = next(raw)
-                store = by_key[connection.topic, connection.msgtype]
-                if self._is_ros1:
-                    message = store.deserialize_ros1(data, connection.msgtype)
-                else:
-                    message = store.deserialize_cdr(data, connection.msgtype)
             except StopIteration:
                 return
             except Exception as error:
                 raise BagError(f'bag {self.path} is damaged: {_one_line(error)}') from None
+            kind = connection.msgtype
+            store = by_key[connection.topic, kind]
+            try:
+                if self._is_ros1:
+                    message = store.deserialize_ros1(data, kind)
+                else:
+                    message = store.deserialize_cdr(data, kind)
+            except Exception as error:
+                raise BagError(
+                    f'bag {self.path} is damaged: a message of {connection.topic} is no {kind} '
+                    f'({_one_line(error)})'
+                ) from None
             yield connection.topic, int(time_ns), message
 
     def first(self, topic: str) -> Any | None:
@@ -174,6 +181,24 @@ def _storage(path: Path) -> Path:
     raise BagError(f'folder {path} is not a bag: it has no metadata.yaml and no bag file')
 
 
+def _check_size(path: Path) -> None:
+    """Refuse sqlite3 files shorter than their own header says; SQLite reads what is left of them.
+
+    Header: https://www.sqlite.org/fileformat.html#the_database_header
+    """
+    files = [path] if path.is_file() else sorted(path.glob('*.db3'))
+    for file in files:
+        if file.suffix != '.db3':
+            continue
+        with file.open('rb') as stream:
+            header = stream.read(100)
+        page = int.from_bytes(header[16:18], 'big')
+        pages = int.from_bytes(header[28:32], 'big')
+        told = header[24:28] == header[92:96]  # the page count is kept up to date
+        if told and pages * (65536 if page == 1 else page) > file.stat().st_size:
+            raise BagError(f'bag {file} is truncated')
+
+
 def _embedded(connection: Connection) -> Typestore | None:
     """Definitions that came with a topic; None where there are none that can be understood."""
     definition = connection.msgdef
@@ -183,11 +208,13 @@ def _embedded(connection: Connection) -> Typestore | None:
         store = get_typestore(Stores.EMPTY)
         if definition.format is MessageDefinitionFormat.MSG:
             store.register(get_types_from_msg(definition.data, connection.msgtype))
-            return store
-        for part in definition.data.split(_IDL_SEPARATOR):
-            text = part.partition('\n')[2] if part.startswith('IDL: ') else part
-            if text.strip():
-                store.register(get_types_from_idl(text))
+        else:
+            for part in definition.data.split(_IDL_SEPARATOR):
+                text = part.partition('\n')[2] if part.startswith('IDL: ') else part
+                if text.strip():
+                    store.register(get_types_from_idl(text))
+        # Fails where the definition refers to types that did not come with it.
+        store.generate_msgdef(connection.msgtype)
         return store
     except Exception:
         # Definitions are free text written by others; the distribution's own may still do.

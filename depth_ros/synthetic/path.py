@@ -20,6 +20,7 @@ _HEIGHTS_M = (1.02, 1.6)
 _STEP_M = 0.02  # between points of a route
 _ATTEMPTS = 6
 _TURN_RAD = np.radians(120)
+_MARGIN_S = 3.0  # walked before the first and after the last pose
 _LONG_ENOUGH_S = 8.0  # a path this long is asked to turn
 
 
@@ -47,15 +48,13 @@ def make_path(
         )
     rng = np.random.default_rng((seed, 7))
     floor = _Floor.of(scene)
-    times = np.arange(frames) / rate_hz
-    best, best_turn = None, -1.0
-    for _ in range(_ATTEMPTS):
-        poses, turn = _walk(floor, times, rng, speed)
+    best, best_turn = _walk(floor, frames, 1 / rate_hz, rng, speed)
+    for _ in range(_ATTEMPTS if frames / rate_hz > _LONG_ENOUGH_S else 0):
+        if best_turn > _TURN_RAD:
+            break
+        poses, turn = _walk(floor, frames, 1 / rate_hz, rng, speed)
         if turn > best_turn:
             best, best_turn = poses, turn
-        if turn > _TURN_RAD or times[-1] < _LONG_ENOUGH_S:
-            break
-    assert best is not None
     return best
 
 
@@ -98,20 +97,21 @@ class _Floor:
 
 
 def _walk(
-    floor: _Floor, times: np.ndarray, rng: np.random.Generator, speed: float
+    floor: _Floor, frames: int, period_s: float, rng: np.random.Generator, speed: float
 ) -> tuple[np.ndarray, float]:
     """Poses along a random route, and how far the view turns in all [rad]."""
+    # A little more at both ends, so that smoothing does not hold the camera still there.
+    margin = int(np.ceil(_MARGIN_S / period_s))
+    times = (np.arange(frames + 2 * margin) - margin) * period_s
     pace = speed * (1 + 0.35 * _wander(times, rng, 6.0))
-    travelled = np.concatenate([[0], np.cumsum(0.5 * (pace[1:] + pace[:-1]) * np.diff(times))])
-    route = _route(floor, rng, travelled[-1] + 2.0)
-    at = travelled / _STEP_M
+    at = np.cumsum(pace) * period_s / _STEP_M
+    route = _route(floor, rng, at[-1] * _STEP_M + 1.0)
     index = np.arange(len(route))
-    xy = np.stack([np.interp(at, index, route[:, axis]) for axis in range(2)], axis=1)
+    on_route = np.stack([np.interp(at, index, route[:, axis]) for axis in range(2)], axis=1)
     # Looking a little ahead along the route turns the view before the corner is reached.
     ahead = np.stack([np.interp(at + 25, index, route[:, axis]) for axis in range(2)], axis=1)
-    heading = np.unwrap(np.arctan2(*(ahead - xy).T[::-1]))
-    period = times[1] - times[0] if len(times) > 1 else 1.0
-    heading = _smooth(heading, 1.1 / period)
+    heading = np.unwrap(np.arctan2(*(ahead - on_route).T[::-1]))
+    heading = _smooth(heading, 1.1 / period_s)
     look = rng.uniform(0.1, 0.6) * _wander(times, rng, 7.0)
     yaw = heading + look + 0.004 * _wander(times, rng, 0.4)
     pitch = rng.uniform(-0.36, -0.04) + 0.14 * _wander(times, rng, 5.0)
@@ -120,8 +120,18 @@ def _walk(
     middle, swing = np.mean(_HEIGHTS_M), np.ptp(_HEIGHTS_M) / 2
     height = middle + swing * rng.uniform(0.4, 0.95) * _wander(times, rng, 8.0)
     height += 0.003 * _wander(times, rng, 0.5)
-    positions = np.column_stack([xy, height])
-    return _poses(positions, yaw, pitch, roll), float(np.ptp(yaw))
+    positions = np.column_stack([_unhurried(floor, on_route, period_s), height])
+    kept = slice(margin, margin + frames)
+    return _poses(positions[kept], yaw[kept], pitch[kept], roll[kept]), float(np.ptp(yaw[kept]))
+
+
+def _unhurried(floor: _Floor, xy: np.ndarray, period_s: float) -> np.ndarray:
+    """Positions [n,2] smoothed over time: sharp corners are taken slowly."""
+    for sigma_s in (0.45, 0.35, 0.25, 0.15):
+        smooth = np.stack([_smooth(xy[:, axis], sigma_s / period_s) for axis in range(2)], axis=1)
+        if floor.clearance(smooth) > CLEARANCE_M + 0.03:
+            return smooth
+    return xy
 
 
 def _wander(times: np.ndarray, rng: np.random.Generator, period_s: float) -> np.ndarray:

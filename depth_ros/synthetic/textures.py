@@ -181,7 +181,8 @@ def _cells(
     values = rng.uniform(-1, 1, (rows, columns)).astype(np.float32)
     value = values[row % rows, x // width % columns]
     joints = ((y % height < joint) | (x % width < joint)).astype(np.float32)
-    return value, cv2.blur(joints, (3, 3), borderType=cv2.BORDER_REFLECT)
+    soft = cv2.blur(np.pad(joints, 1, mode='wrap'), (3, 3))[1:-1, 1:-1]
+    return value, soft
 
 
 def _bricks(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
