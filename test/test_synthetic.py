@@ -17,6 +17,7 @@ from depth_ros.bags import (
     read_trajectory,
 )
 from depth_ros.camera import Intrinsics
+from depth_ros.cli.main import main
 from depth_ros.errors import ConfigError
 from depth_ros.synthetic import (
     Scene,
@@ -249,3 +250,23 @@ def test_impossible_bags_are_refused(name, value):
     values = {'seed': 0, 'frames': 2, 'rate_hz': 5.0, 'intrinsics': CAMERA, name: value}
     with pytest.raises(ConfigError):
         SyntheticBag(**values)
+
+
+def test_the_verb_makes_a_bag_that_reads_back(tmp_path):
+    out = str(tmp_path / 'bag')
+    size = ['--width', '64', '--height', '48', '--fov', '90']
+    command = ['synthesize', '--out', out, '--seed', '3', '--frames', '2', *size]
+    assert main([*command, '--storage', 'sqlite3']) == 0
+    with BagReader(out) as reader:
+        frame = next(read_frames(out, find_camera_topics(reader)))
+    assert (frame.camera.width, frame.camera.height) == (64, 48)
+    assert frame.camera.k[0] == pytest.approx(32.0)
+
+
+@pytest.mark.parametrize('wrong', [['--frames', '0'], ['--fov', '190'], ['--width', '0']])
+def test_the_verb_refuses_the_impossible_in_one_line(tmp_path, capsys, wrong):
+    assert main(['synthesize', '--out', str(tmp_path / 'bag'), *wrong]) == 2
+    message = capsys.readouterr().err.strip()
+    assert message.startswith('depth_ros synthesize: error: ')
+    assert '\n' not in message
+    assert list(tmp_path.iterdir()) == []

@@ -231,7 +231,7 @@ def _fabric(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32) * (2 * np.pi / SIZE)
     weave = np.sin(64 * x) * np.sin(64 * y)
     bands = np.sin(4 * x + rng.uniform(0, 6)) + np.sin(8 * y + rng.uniform(0, 6))
-    base = _mixed(colour, _other(rng, colour, 0.6), 0.5 + 0.25 * bands)
+    base = _mixed(colour, _other(rng, colour, 0.3), 0.5 + 0.25 * bands)
     return _shaded(base, 1 + 0.12 * weave + 0.18 * fractal_noise(rng, 4, 7, decay=0.8))
 
 
