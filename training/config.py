@@ -243,6 +243,8 @@ class OptimizerConfig:
 
     Attributes:
         lr: learning rate after warm-up.
+        pose_lr: of the pose network; None: lr. Its answer is scaled by 0.01, so that the large
+            rotations of a hand-held camera are reached sooner with a multiple of lr.
         weight_decay: decoupled weight decay.
         schedule: course of the learning rate.
         step_at: share of the run at which `step` multiplies the rate by step_factor.
@@ -253,6 +255,7 @@ class OptimizerConfig:
     """
 
     lr: float = 1e-4
+    pose_lr: float | None = None
     weight_decay: float = 0.0
     schedule: Schedule = Schedule.COSINE
     step_at: float = 0.75
@@ -264,9 +267,15 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         _require(self.lr > 0, f'optimizer.lr {self.lr} must be above 0')
+        _require(self.pose_rate > 0, f'optimizer.pose_lr {self.pose_lr} must be above 0')
         _require(
             0 <= self.ema_decay < 1, f'optimizer.ema_decay {self.ema_decay} must be in [0, 1)'
         )
+
+    @property
+    def pose_rate(self) -> float:
+        """Learning rate of the pose network after warm-up."""
+        return self.lr if self.pose_lr is None else self.pose_lr
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.config import OptimizerConfig, Schedule, TrainConfig
 from training.data import augment
@@ -114,12 +114,11 @@ class SelfSupervisedTask(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with the configured learning rate at every step."""
         config = self._config.optimizer
-        trained = nn.ModuleList([self.depth_net])
+        groups = [{'params': list(self.depth_net.parameters()), 'lr': config.lr}]
         if self.pose_net is not None:
-            trained.append(self.pose_net)
-        parameters = [p for p in trained.parameters() if p.requires_grad]
+            groups.append({'params': list(self.pose_net.parameters()), 'lr': config.pose_rate})
         optimizer = torch.optim.AdamW(
-            parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True
+            groups, lr=config.lr, weight_decay=config.weight_decay, fused=True
         )
         total = self._total_steps
         schedule = torch.optim.lr_scheduler.LambdaLR(
