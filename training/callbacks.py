@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,31 @@ class CsvLog(pl.Callback):
         metrics = trainer.callback_metrics
         row = [float(metrics[f'validation/{name}']) for name in VALIDATION_FIELDS[1:]]
         _append_csv(self._validations, [trainer.global_step, *row])
+
+
+class Epochs(pl.Callback):
+    """Tells every validation in one line."""
+
+    def __init__(self, total_steps: int, progress: Callable[[str], None]) -> None:
+        self._total_steps = total_steps
+        self._progress = progress
+        self._step = 0
+        self._start_s = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin to count time."""
+        self._step, self._start_s = trainer.global_step, time.monotonic()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Tell where the run is."""
+        step, metrics = trainer.global_step, trainer.callback_metrics
+        each_s = (time.monotonic() - self._start_s) / max(1, step - self._step)
+        error = float(metrics['validation/abs_rel'])
+        self._progress(
+            f'step {step} of {self._total_steps}, {each_s:.2f} s a step: validation loss '
+            f'{float(metrics["validation/loss"]):.5f}'
+            + (f', AbsRel {error:.4f}' if math.isfinite(error) else '')
+        )
 
 
 class Pictures(pl.Callback):

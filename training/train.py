@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from depth_ros.errors import ConfigError
 from training.allocator import keep_freed_memory
-from training.callbacks import BEST, LAST, Checkpoints, CsvLog, Pictures
+from training.callbacks import BEST, LAST, Checkpoints, CsvLog, Epochs, Pictures
 from training.config import TrainConfig
 from training.data.module import FrameDataModule, TrainingData, prepare_data
 from training.finish import finish
@@ -72,7 +73,7 @@ def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> No
     task.start_means()
     if config.run.channels_last:
         task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _fit(config, paths, task, module, last)
+    _fit(config, paths, task, module, last, progress)
     best = paths.workdir / BEST
     if best.exists():
         progress(f'exporting the best checkpoint, {best}')
@@ -134,10 +135,13 @@ def _fit(
     task: SelfSupervisedTask,
     module: FrameDataModule,
     last: Path | None,
+    progress: Progress,
 ) -> None:
     start = _step_of(last) if last else 0
     module.start_at(start)
     run = config.run
+    # A bar in a log file would be one line a step.
+    bars = [TQDMProgressBar(refresh_rate=run.log_every)] if sys.stderr.isatty() else []
     steps = module.steps_per_epoch
     checkpoints = Checkpoints(
         paths.workdir, run.checkpoint_every, steps,
@@ -159,9 +163,11 @@ def _fit(
         callbacks=[
             CsvLog(paths.workdir, run.log_every, start),
             Pictures(paths.workdir),
+            Epochs(module.total_steps, progress),
             checkpoints,
-            TQDMProgressBar(refresh_rate=run.log_every),
+            *bars,
         ],
+        enable_progress_bar=bool(bars),
     )
     trainer.fit(task, module, ckpt_path=last, weights_only=False)
     if trainer.interrupted:

@@ -32,6 +32,8 @@ FORMAT = 2
 TOLERANCE_NS = 25_000_000
 """Truth belongs to an image when its stamp is at most this far away."""
 
+_NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
+
 Progress = Callable[[str], None]
 
 
@@ -136,7 +138,7 @@ def _disk_errors(root: Path) -> Iterator[None]:
                 f'disk full while caching frames below {root}; free space, or choose another '
                 f'folder with --set data.cache=FOLDER'
             ) from None
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno in _NOT_WRITABLE:
             raise DepthRosError(
                 f'cannot write {error.filename or root}: {error.strerror}; choose another folder '
                 f'with --set data.cache=FOLDER'

@@ -1,0 +1,267 @@
+"""Runs from bag to model folder; killed runs go on as if nothing had happened."""
+
+import csv
+import itertools
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from rendered_frames import CAMERA
+
+from depth_ros.cli.train import parse_bag
+from depth_ros.errors import ConfigError, ModelError
+from depth_ros.model import Model, ScaleKind
+from depth_ros.synthetic import SyntheticBag, write_bag
+from training.config import BagSource, OptimizerConfig, Schedule, TrainConfig
+from training.presets import load_config
+from training.tasks.self_supervised import SelfSupervisedTask, abs_rel, rate_factor
+from training.tasks.weight_mean import WeightMean
+from training.train import RunPaths, run_training
+from training.weights import read_weights
+
+ROOT = Path(__file__).parents[2]
+TINY = ROOT / 'config/training/tiny.yaml'
+SHORT = (
+    'run.threads=1', 'run.epochs=2', 'run.steps_per_epoch=6', 'run.checkpoint_every=4',
+    'run.batch_size=2', 'augment.zoom=1.2', 'optimizer.ema_decay=0.9', 'export.evaluate=false',
+)  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp('bags') / 'room'
+    write_bag(path, SyntheticBag(seed=4, frames=24, rate_hz=8.0, intrinsics=CAMERA))
+    return path
+
+
+def configure(bag: Path, cache: Path, *overrides: str) -> TrainConfig:
+    return load_config(TINY, [*SHORT, f'data.cache={cache}', *overrides], [BagSource(bag)])
+
+
+def quiet(_: str) -> None:
+    """Nobody listens."""
+
+
+def rows(workdir: Path, name: str = 'losses.csv') -> list[list[str]]:
+    with (workdir / name).open(newline='') as file:
+        return list(csv.reader(file))
+
+
+@pytest.fixture(scope='module')
+def finished(bag: Path, tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
+    """An uninterrupted self-supervised run."""
+    folder = tmp_path_factory.mktemp('finished')
+    paths = RunPaths(folder / 'model', folder / 'run')
+    run_training(configure(bag, folder / 'cache'), paths, quiet)
+    return paths
+
+
+def test_a_run_leaves_model_logs_and_pictures(finished: RunPaths) -> None:
+    model = Model.load(finished.out)
+    assert model.pose_path is not None
+    assert model.spec.motion is not None
+    assert model.spec.scale is ScaleKind.METRIC
+    assert model.spec.scale_source == 'odometry'
+    assert (model.spec.width, model.spec.height) == (96, 64)
+    assert model.spec.intrinsics is not None
+    assert model.spec.intrinsics.fx == pytest.approx(CAMERA.fx, rel=0.02)
+    losses = rows(finished.workdir)
+    assert [int(row[0]) for row in losses[1:]] == list(range(1, 13))
+    assert len(rows(finished.workdir, 'validation.csv')) == 3
+    assert len(list((finished.workdir / 'pictures').glob('*.png'))) == 2
+    assert list((finished.workdir / 'tensorboard').glob('events*'))
+    assert not list(finished.workdir.glob('*.partial'))
+
+
+def test_killed_and_resumed_runs_have_the_losses_of_whole_ones(
+    bag: Path, finished: RunPaths, tmp_path: Path
+) -> None:
+    stored = yaml.safe_load((finished.workdir / 'config.yaml').read_text())
+    workdir = tmp_path / 'run'
+    command = [
+        sys.executable, '-m', 'depth_ros', 'train', '--bag', str(bag), '--preset', str(TINY),
+        '--out', str(tmp_path / 'model'), '--workdir', str(workdir),
+        '--set', f'data.cache={stored["data"]["cache"]}',
+    ]  # fmt: skip
+    for override in SHORT:
+        command += ['--set', override]
+    for resume, until in ((False, 5), (True, 10)):
+        run_until(command + ['--resume'] * resume, workdir, until)
+    done = subprocess.run([*command, '--resume'], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert rows(workdir) == rows(finished.workdir)
+    assert rows(workdir, 'validation.csv') == rows(finished.workdir, 'validation.csv')
+    resumed, whole = read_weights(tmp_path / 'model'), read_weights(finished.out)
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value, atol=0, rtol=0)
+
+
+def run_until(command: list[str], workdir: Path, step: int) -> None:
+    """Kill the command with SIGKILL once it has logged this step."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 200
+    while process.poll() is None and time.monotonic() < deadline:
+        if (workdir / 'losses.csv').exists() and len(rows(workdir)) > step:
+            break
+        time.sleep(0.02)
+    assert process.poll() is None
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_depth_supervision_lowers_loss_and_error(bag: Path, tmp_path: Path) -> None:
+    config = configure(
+        bag, tmp_path, 'loss.photometric=0', 'loss.depth=1', 'run.epochs=4',
+        'run.steps_per_epoch=15', 'optimizer.lr=2e-3', 'optimizer.ema_decay=0', 'run.batch_size=4',
+    )  # fmt: skip
+    paths = RunPaths(tmp_path / 'model', tmp_path / 'run')
+    run_training(config, paths, quiet)
+    losses = np.array([float(row[1]) for row in rows(paths.workdir)[1:]])
+    assert losses[-10:].mean() < 0.4 * losses[:3].mean()
+    errors = [float(row[2]) for row in rows(paths.workdir, 'validation.csv')[1:]]
+    assert min(errors[1:]) < 0.95 * errors[0]
+    model = Model.load(paths.out)
+    assert model.pose_path is None
+    assert model.spec.scale_source == 'depth truth'
+
+
+def test_every_supervision_at_once(bag: Path, tmp_path: Path) -> None:
+    config = configure(
+        bag, tmp_path, 'loss.depth=1', 'loss.motion=0.1', 'loss.motion_more_pairs=true',
+        'run.epochs=1', 'run.steps_per_epoch=3',
+    )  # fmt: skip
+    run_training(config, RunPaths(tmp_path / 'model', tmp_path / 'run'), quiet)
+    last = [float(value) for value in rows(tmp_path / 'run')[-1]]
+    assert np.isfinite(last).all()
+
+
+def test_workdirs_are_not_mixed_up(bag: Path, finished: RunPaths, tmp_path: Path) -> None:
+    config = configure(bag, tmp_path)
+    with pytest.raises(ConfigError, match='holds a run already; go on with --resume'):
+        run_training(config, finished, quiet)
+    other = replace(config, run=replace(config.run, seed=5))
+    with pytest.raises(ConfigError, match=r'other values of data\.cache, run\.seed'):
+        run_training(other, replace(finished, resume=True), quiet)
+    with pytest.raises(ConfigError, match='no run to resume'):
+        run_training(config, RunPaths(tmp_path / 'm', tmp_path / 'none', resume=True), quiet)
+
+
+def test_a_loss_without_its_truth_is_refused(bag: Path, tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path / 'model', tmp_path / 'run')
+    config = configure(bag, tmp_path, 'loss.depth=1', 'data.depth_truth=false')
+    with pytest.raises(ConfigError, match='no bag has depth images'):
+        run_training(config, paths, quiet)
+
+
+def test_too_little_motion_is_told_with_the_largest_seen(bag: Path, tmp_path: Path) -> None:
+    config = configure(
+        bag, tmp_path, 'pairs.measure=pose', 'pairs.min_translation_m=50',
+        'pairs.max_translation_m=60',
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r'neighbours on both sides .*largest seen: 0\.'):
+        run_training(config, RunPaths(tmp_path / 'model', tmp_path / 'run'), quiet)
+
+
+@pytest.mark.parametrize('source', ['model', 'workdir', 'checkpoint'])
+def test_runs_start_from_earlier_ones(
+    bag: Path, finished: RunPaths, tmp_path: Path, source: str
+) -> None:
+    from training.initial import load_initial
+
+    task = SelfSupervisedTask(configure(bag, tmp_path), CAMERA.fx, 10)
+    before = {name: value.clone() for name, value in task.state_dict().items()}
+    places = {
+        'model': finished.out, 'workdir': finished.workdir,
+        'checkpoint': finished.workdir / 'best.ckpt',
+    }  # fmt: skip
+    load_initial(task, places[source])
+    for name, value in read_weights(finished.out).items():
+        loaded = task.state_dict()[name].to(value.dtype)
+        torch.testing.assert_close(loaded, value, rtol=1e-3, atol=1e-4)
+    assert any(not torch.equal(before[n], value) for n, value in task.state_dict().items())
+
+
+def test_other_networks_and_other_folders_are_refused(
+    bag: Path, finished: RunPaths, tmp_path: Path
+) -> None:
+    from training.initial import load_initial
+
+    wider = configure(bag, tmp_path, 'network.decoder_channels=[8, 8, 16, 16, 48]')
+    with pytest.raises(ModelError, match='other networks than the preset describes'):
+        load_initial(SelfSupervisedTask(wider, CAMERA.fx, 10), finished.out)
+    (tmp_path / 'text').write_text('no weights')
+    task = SelfSupervisedTask(configure(bag, tmp_path), CAMERA.fx, 10)
+    with pytest.raises(ModelError, match='no checkpoint of a run'):
+        load_initial(task, tmp_path / 'text')
+
+
+def test_rate_rises_then_falls() -> None:
+    cosine = OptimizerConfig(warmup_steps=4, final_factor=0.1)
+    rates = [rate_factor(cosine, step, 20) for step in range(21)]
+    assert rates[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert rates[4] == 1.0
+    assert all(a >= b for a, b in itertools.pairwise(rates[4:]))
+    assert rates[20] == pytest.approx(0.1)
+    step = OptimizerConfig(schedule=Schedule.STEP, step_at=0.5, step_factor=0.1)
+    assert [rate_factor(step, s, 10) for s in (0, 4, 5, 9)] == [1.0, 1.0, 0.1, 0.1]
+
+
+def test_abs_rel_is_that_of_a_loop() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(1, 5, (3, 6, 7)).astype(np.float32)
+    truth[rng.random(truth.shape) < 0.3] = np.nan
+    truth[2] = np.nan
+    depth = rng.uniform(1, 5, truth.shape).astype(np.float32)
+    for scaled in (False, True):
+        found = abs_rel(torch.from_numpy(depth), torch.from_numpy(truth), scaled)
+        assert math.isnan(found[2])
+        for i in range(2):
+            t, d = truth[i][np.isfinite(truth[i])], depth[i][np.isfinite(truth[i])]
+            if scaled:
+                d = d * np.sort(t)[(len(t) - 1) // 2] / np.sort(d)[(len(d) - 1) // 2]
+            assert float(found[i]) == pytest.approx(np.mean(np.abs(t - d) / t), rel=1e-5)
+
+
+def test_weight_mean_follows() -> None:
+    module = torch.nn.BatchNorm1d(2)
+    mean = WeightMean(module, decay=0.5)
+    with torch.no_grad():
+        module.weight.fill_(3.0)
+        module.num_batches_tracked.fill_(7)
+    mean.update(module, step=100)
+    torch.testing.assert_close(mean.mean.weight, torch.full((2,), 2.0))
+    assert int(mean.mean.num_batches_tracked) == 7
+    assert not any(p.requires_grad for p in mean.parameters())
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('a/b', BagSource(Path('a/b'))),
+        ('a:3-9', BagSource(Path('a'), 3, 9)),
+        ('a:3-', BagSource(Path('a'), 3)),
+        ('a:-9@2.5', BagSource(Path('a'), 0, 9, 2.5)),
+        ('c:x@4', BagSource(Path('c:x'), weight=4.0)),
+    ],
+)
+def test_bags_on_the_command_line(text: str, expected: BagSource) -> None:
+    assert parse_bag(text) == expected
+    assert parse_bag('a', 2, 5) == BagSource(Path('a'), 2, 5)
+
+
+def test_nonsense_on_the_command_line_is_refused() -> None:
+    with pytest.raises(ConfigError, match='last frame 2 must be above the first'):
+        parse_bag('a:5-2')
+    with pytest.raises(ConfigError, match=r"weight '1\.1\.1' is no number"):
+        parse_bag('a@1.1.1')
