@@ -154,10 +154,10 @@ class DepthEngine:
 
     def _follow(self, parameters: NodeParameters) -> None:
         """Open and close what only some parameters need."""
+        self._monitor.clear(Trouble.TF)
         if parameters.publish_tf and self._broadcaster is None:
             try:
                 self._broadcaster = TransformBroadcaster(self._node)
-                self._monitor.clear(Trouble.TF)
             except ConfigError as error:
                 self._monitor.report(Trouble.TF, Problem(Level.WARN, str(error)))
         elif not parameters.publish_tf and self._broadcaster is not None:

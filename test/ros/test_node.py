@@ -1,0 +1,469 @@
+"""The depth node as the robot sees it: topics, states, services and parameters over real DDS."""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+import time
+
+import cv2
+import graphs
+import numpy as np
+import pytest
+from nav_msgs.msg import Odometry
+from ros_harness import (
+    FRAME,
+    RELIABLE,
+    Peer,
+    compressed_message,
+    image_message,
+    info_message,
+    wait_for,
+)
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_srvs.srv import Trigger
+
+WIDTH, HEIGHT = 96, 72
+SECOND = 1_000_000_000
+START = 1_700_000_000 * SECOND
+
+
+def textured(seed: int = 0) -> np.ndarray:
+    """Noise, so that a picture is neither blind nor like another one."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(60, 200, (HEIGHT // 8, WIDTH // 8, 3), dtype=np.uint8)
+    return np.kron(small, np.ones((8, 8, 1), np.uint8))
+
+
+class Camera:
+    """Publishes pictures of the tiny camera, each with its camera_info."""
+
+    def __init__(self, peer: Peer, image: str = 'image', info: str = 'camera_info') -> None:
+        self._peer, self._image, self._info = peer, image, info
+        self.sent = 0
+
+    def stamp(self, index: int) -> int:
+        return START + index * SECOND // 10
+
+    def send(self, rgb: np.ndarray | None = None, frame_id: str = FRAME) -> int:
+        """One picture and its camera_info; its stamp."""
+        stamp = self.stamp(self.sent)
+        rgb = textured(self.sent) if rgb is None else rgb
+        self.sent += 1
+        height, width = rgb.shape[:2]
+        self._peer.publish(self._info, info_message(width, height, stamp, frame_id=frame_id))
+        self._peer.publish(self._image, image_message(rgb, stamp, frame_id))
+        return stamp
+
+    def send_until(self, received: list, count: int = 1) -> None:
+        """Pictures until so many answers have come: the first may pass before all are matched."""
+        wanted = len(received) + count
+        for _ in range(200):
+            before = len(received)
+            self.send()
+            end = time.monotonic() + 0.5
+            while len(received) == before and time.monotonic() < end:
+                time.sleep(0.005)
+            if len(received) >= wanted:
+                return
+        raise AssertionError(f'{len(received)} answers to {self.sent} pictures, not {wanted}')
+
+
+def stamp_of(message) -> int:
+    return message.header.stamp.sec * SECOND + message.header.stamp.nanosec
+
+
+def as_array(message: Image, dtype, *channels: int) -> np.ndarray:
+    return np.frombuffer(message.data, dtype).reshape(message.height, message.width, *channels)
+
+
+def test_answers_with_depth_of_the_picture_in_its_stamp_and_frame(network, peer, model):
+    depths = peer.collect(Image, 'depth/image')
+    infos = peer.collect(CameraInfo, 'depth/camera_info')
+    colors = peer.collect(Image, 'depth/color')
+    camera = Camera(peer)
+    with network.depth_node(model=model):
+        camera.send_until(depths, 3)
+        wait_for(lambda: infos and colors, 'depth/camera_info and depth/color')
+    depth = depths[-1]
+    index = (stamp_of(depth) - START) * 10 // SECOND
+    assert stamp_of(depth) == camera.stamp(index)
+    assert depth.header.frame_id == FRAME
+    assert (depth.encoding, depth.width, depth.height) == ('32FC1', WIDTH, HEIGHT)
+    # The tiny network answers 0.02 m for each level of the pixel's mean grey.
+    seen = cv2.resize(textured(index), (64, 48), interpolation=cv2.INTER_AREA)
+    expected = cv2.resize(seen.mean(2).astype(np.float32), (WIDTH, HEIGHT)) * 0.02
+    inner = slice(8, -8)
+    error = np.abs(as_array(depth, np.float32) / expected - 1)[inner, inner]
+    assert np.median(error) < 0.02
+    assert infos[-1].k[0] == pytest.approx(60.0)
+    assert (infos[-1].width, infos[-1].height) == (WIDTH, HEIGHT)
+    assert colors[-1].encoding == 'bgr8'
+    assert len(colors[-1].data) == WIDTH * HEIGHT * 3
+
+
+def test_camera_info_of_network_sized_depth_is_scaled_to_it(network, peer, model):
+    depths = peer.collect(Image, 'depth/image')
+    infos = peer.collect(CameraInfo, 'depth/camera_info')
+    with network.depth_node(model=model, output_size='network'):
+        Camera(peer).send_until(depths)
+        wait_for(lambda: infos, 'depth/camera_info')
+    assert (depths[-1].width, depths[-1].height) == (graphs.WIDTH, graphs.HEIGHT)
+    factor = graphs.WIDTH / WIDTH
+    assert infos[-1].k[0] == pytest.approx(60.0 * factor)
+    assert infos[-1].k[2] == pytest.approx(factor * ((WIDTH - 1) / 2 + 0.5) - 0.5)
+    assert infos[-1].p[0] == infos[-1].k[0]
+
+
+def test_cloud_is_the_back_projection_of_the_depth(network, peer, model):
+    depths = peer.collect(Image, 'depth/image')
+    clouds = peer.collect(PointCloud2, 'points')
+    with network.depth_node(model=model, point_stride=2):
+        Camera(peer).send_until(clouds)
+        cloud = clouds[-1]
+        depth = wait_for(
+            lambda: next((d for d in depths if stamp_of(d) == stamp_of(cloud)), None), 'its depth'
+        )
+    assert (cloud.width, cloud.height) == (WIDTH // 2, HEIGHT // 2)
+    assert [f.name for f in cloud.fields] == ['x', 'y', 'z', 'rgb']
+    assert not cloud.is_dense
+    points = np.frombuffer(cloud.data, np.float32).reshape(cloud.height, cloud.width, 4)
+    z = as_array(depth, np.float32)[::2, ::2]
+    v, u = np.mgrid[0:HEIGHT:2, 0:WIDTH:2]
+    np.testing.assert_allclose(points[..., 2], z)
+    np.testing.assert_allclose(points[..., 0], (u - (WIDTH - 1) / 2) / 60.0 * z, atol=1e-5)
+    np.testing.assert_allclose(points[..., 1], (v - (HEIGHT - 1) / 2) / 60.0 * z, atol=1e-5)
+    blue = points[..., 3].copy().view(np.uint32) & 0xFF
+    index = (stamp_of(cloud) - START) * 10 // SECOND
+    np.testing.assert_array_equal(blue, textured(index)[::2, ::2, 2])
+
+
+def test_odometry_moves_forward_in_body_axes_and_resets_on_request(network, peer, model):
+    odometry = peer.collect(Odometry, 'odom')
+    camera = Camera(peer)
+    with network.depth_node(model=model):
+        camera.send_until(odometry, 10)
+        last = odometry[-1]
+        assert (last.header.frame_id, last.child_frame_id) == ('odom', 'camera_frame')
+        position = last.pose.pose.position
+        # The tiny pose network answers 0.1 m straight ahead whatever it sees.
+        assert position.x > 0.15
+        assert abs(position.y) + abs(position.z) < 1e-6
+        assert last.twist.twist.linear.x > 0
+        assert last.pose.pose.orientation.w == pytest.approx(1.0)
+        covariance = np.reshape(last.pose.covariance, (6, 6))
+        assert np.linalg.eigvalsh(covariance).min() > 0
+        answer = peer.call(Trigger, '/depth_node/reset', Trigger.Request())
+        assert answer.success
+        camera.send_until(odometry, 1)
+        assert odometry[-1].pose.pose.position.x < position.x
+
+
+def test_position_of_the_camera_on_the_robot_turns_the_path(network, peer, model):
+    odometry = peer.collect(Odometry, 'odom')
+    mounted = '[0.3, 0.0, 0.5, 0.0, 0.0, 1.5707963]'  # looks left
+    parameters = {'base_frame': 'base_link', 'extrinsics': 'parameter', 'camera_in_base': mounted}
+    with network.depth_node(model=model, **parameters):
+        Camera(peer).send_until(odometry, 8)
+    last = odometry[-1]
+    assert last.child_frame_id == 'base_link'
+    assert last.pose.pose.position.y > 0.15
+    assert abs(last.pose.pose.position.x) < 1e-6
+
+
+def test_compressed_images_come_on_the_topic_below(network, peer, model):
+    depths = peer.collect(Image, 'depth/image')
+    ok, data = cv2.imencode('.jpg', textured())
+    assert ok
+    with network.depth_node('image:=/cam/image_raw', model=model, image_transport='compressed'):
+        for index in range(50):
+            stamp = START + index * SECOND // 10
+            peer.publish('camera_info', info_message(WIDTH, HEIGHT, stamp))
+            peer.publish('/cam/image_raw/compressed', compressed_message(data.tobytes(), stamp))
+            time.sleep(0.1)
+            if depths:
+                break
+        assert depths[-1].width == WIDTH
+
+
+def test_nothing_is_computed_that_nobody_wants(network, peer, model):
+    camera = Camera(peer)
+    with network.depth_node(model=model):
+        for _ in range(5):
+            camera.send()
+            time.sleep(0.05)
+        told = peer.wait_diagnosis(lambda d: int(d['frames unwanted']) > 0)
+    assert told['frames out'] == '0'
+    assert told['level'] == '0'
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'trouble', 'words'),
+    [
+        ('encoding', 'wrong: image', ("encoding 'weird'", 'rgb8')),
+        ('truncated', 'wrong: image', ('needs',)),
+        ('uncalibrated', 'wrong: camera', ('not calibrated',)),
+        ('other size', 'wrong: camera', ('32x24',)),
+    ],
+)
+def test_a_bad_message_costs_that_message(network, peer, model, spoil, trouble, words):
+    depths = peer.collect(Image, 'depth/image')
+    camera = Camera(peer)
+    with network.depth_node(model=model) as node:
+        camera.send_until(depths)
+        # A frame of its own, or the good camera_info from before would serve.
+        stamp, frame = START + 1000 * SECOND, 'other_frame'
+        image = image_message(textured(), stamp, frame)
+        info = info_message(WIDTH, HEIGHT, stamp, frame_id=frame)
+        if spoil == 'encoding':
+            image.encoding = 'weird'
+        elif spoil == 'truncated':
+            del image.data[100:]
+        elif spoil == 'uncalibrated':
+            info.k = [0.0] * 9
+        else:
+            info.width, info.height = 32, 24
+        peer.publish('camera_info', info)
+        time.sleep(0.1)
+        peer.publish('image', image)
+        told = peer.wait_diagnosis(lambda d: trouble in d)
+        assert told['level'] == '2'
+        assert all(word in told[trouble] for word in words), told[trouble]
+        assert told['frames refused'] != '0'
+        assert 'Traceback' not in node.log
+        before = len(depths)
+        camera.send_until(depths)
+        assert len(depths) > before
+        healthy = peer.wait_diagnosis(lambda d: trouble not in d or camera.send() == 0)
+        assert healthy['level'] == '0'
+
+
+def test_missing_camera_info_is_told_and_mended(network, peer, model):
+    depths = peer.collect(Image, 'depth/image')
+    with network.depth_node(model=model):
+        wait_for(lambda: peer.diagnosis()['backend'] != 'loading', 'the model')
+        peer.publish('image', image_message(textured(), START))
+        told = peer.wait_diagnosis(lambda d: 'wrong: camera' in d)
+        assert 'no camera_info' in told['wrong: camera']
+        Camera(peer).send_until(depths)
+
+
+def test_images_that_do_not_come_are_told_with_the_cure(network, peer, model):
+    with network.depth_node(model=model, image_timeout=0.5):
+        told = peer.wait_diagnosis(lambda d: 'wrong: input' in d)
+        assert 'nobody publishes it' in told['cure: input']
+        peer.node.create_publisher(Image, 'image', RELIABLE)
+        for index in range(20):
+            peer.publish('camera_info', info_message(WIDTH, HEIGHT, START + index))
+        told = peer.wait_diagnosis(lambda d: 'wrong: transport' in d)
+        assert 'camera_info arrives, images on /image do not' in told['wrong: transport']
+        assert 'FASTRTPS_DEFAULT_PROFILES_FILE=' in told['cure: transport']
+
+
+def test_newest_picture_wins_and_overtaken_ones_are_counted(network, peer, model):
+    depths = peer.collect(Image, 'depth/image')
+    camera = Camera(peer)
+    big = np.kron(textured(), np.ones((10, 10, 1), np.uint8))
+    with network.depth_node(model=model):
+        camera.send_until(depths)
+        for _ in range(60):
+            camera.send(big)
+        last = camera.stamp(camera.sent - 1)
+        wait_for(lambda: stamp_of(depths[-1]) == last, 'the newest picture')
+        told = peer.wait_diagnosis(lambda d: int(d['frames overtaken']) > 0)
+    stamps = [stamp_of(d) for d in depths]
+    assert stamps == sorted(set(stamps))
+    counts = {name: int(told[f'frames {name}']) for name in ('in', 'out', 'overtaken')}
+    assert counts['in'] <= camera.sent
+    assert counts['out'] + counts['overtaken'] <= counts['in']
+
+
+def test_lifecycle_from_outside(network, peer, model):
+    depths = peer.collect(Image, 'depth/image')
+    camera = Camera(peer)
+    with network.depth_node(model=model, autostart=False) as node:
+        assert peer.state() == 'unconfigured'
+        for _ in range(2):
+            assert peer.transition('configure')
+            assert peer.state() == 'inactive'
+            assert peer.transition('activate')
+            camera.send_until(depths, 2)
+            assert peer.transition('deactivate')
+            assert peer.node.count_subscribers('/image') == 0
+            assert peer.transition('activate')
+            camera.send_until(depths, 2)
+            assert peer.transition('deactivate')
+            assert peer.transition('cleanup')
+        assert peer.transition('shutdown')
+        assert peer.state() == 'finalized'
+        node.signal()
+        assert node.status() == 0
+
+
+def test_wrong_model_leaves_the_node_unconfigured_and_says_why(network, peer, model):
+    with network.depth_node(model='/no/such/model') as node:
+        told = peer.wait_diagnosis(lambda d: 'wrong: model' in d)
+        assert told['level'] == '2'
+        assert '/no/such/model' in told['message']
+        assert peer.state() == 'unconfigured'
+        assert peer.set_parameter('model', str(model)).successful
+        assert peer.transition('configure')
+        assert peer.diagnosis()['level'] == '0'
+        assert 'Traceback' not in node.log
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_it_in_order_while_frames_come(network, peer, model, number):
+    depths = peer.collect(Image, 'depth/image')
+    camera = Camera(peer)
+    with network.depth_node(model=model) as node:
+        camera.send_until(depths)
+        node.signal(number)
+        assert node.status() == 0
+        assert 'Traceback' not in node.log
+        assert 'terminate' not in node.log
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'words'),
+    [
+        ('rectify', 'banana', ('banana', 'auto, always, never')),
+        ('point_stride', 0, ('point_stride', '64')),
+        ('camera_in_base', '[1.0]', ('camera_in_base', '6 finite numbers')),
+    ],
+)
+def test_wrong_parameters_end_it_with_one_line(network, name, value, words):
+    with network.depth_node(**{name: value}) as node:
+        assert node.status() == 2
+        (line,) = node.log.strip().splitlines()
+        assert line.startswith('depth_node: error:')
+        assert all(word in line for word in words), line
+
+
+def test_dynamic_parameters_take_effect_and_others_are_refused(network, peer, model, tmp_path):
+    depths = peer.collect(Image, 'depth/image')
+    camera = Camera(peer)
+    twice = graphs.write_model(
+        tmp_path / 'twice', depth=graphs.depth_graph(graphs.spec(), per_grey=0.04)
+    )
+    with network.depth_node(model=model):
+        camera.send_until(depths)
+        once = float(np.nanmean(as_array(depths[-1], np.float32)))
+
+        def mean_depth() -> float:
+            camera.send_until(depths)
+            return float(np.nanmean(as_array(depths[-1], np.float32)))
+
+        assert peer.set_parameter('output_size', 'network').successful
+        wait_for(lambda: mean_depth() and depths[-1].width == graphs.WIDTH, 'network size')
+        assert peer.set_parameter('model', str(twice.path)).successful
+        wait_for(lambda: mean_depth() > 1.8 * once, 'the other model')
+        assert peer.set_parameter('scale_factor', 3.0).successful
+        assert peer.set_parameter('scale_source', 'fixed').successful
+        wait_for(lambda: mean_depth() > 5.0 * once, 'the fixed factor')
+        for name, value, word in (
+            ('rectify', 'banana', 'banana'),
+            ('model', '/no/such/model', '/no/such/model'),
+            ('point_stride', 65, '64'),
+            ('image_transport', 'compressed', 'read-only'),
+            ('publish_tf', 'yes', 'BOOL'),
+            ('camera_in_base', [1.0], '6 finite numbers'),
+        ):
+            result = peer.set_parameter(name, value)
+            assert not result.successful
+            assert word in result.reason, result.reason
+        camera.send_until(depths)
+
+
+def test_up_to_scale_model_runs_only_by_the_users_word(network, peer, tmp_path):
+    from depth_ros.model import ScaleKind
+
+    spec = graphs.spec(scale=ScaleKind.UP_TO_SCALE, scale_source='none')
+    model = graphs.write_model(tmp_path / 'relative', spec).path
+    depths = peer.collect(Image, 'depth/image')
+    with network.depth_node(model=model):
+        told = peer.wait_diagnosis(lambda d: 'wrong: model' in d)
+        assert 'scale' in told['wrong: model']
+        assert peer.set_parameter('scale_source', 'none').successful
+        assert peer.transition('configure')
+        assert peer.transition('activate')
+        Camera(peer).send_until(depths)
+        told = peer.wait_diagnosis(lambda d: 'wrong: scale' in d)
+        assert told['level'] == '1'
+
+
+def test_scale_comes_from_odometry(network, peer, model):
+    depths = peer.collect(Image, 'depth/image')
+    camera = Camera(peer)
+    parameters = {'base_frame': 'base_link', 'extrinsics': 'parameter'}
+    with network.depth_node(model=model, scale_source='odometry', **parameters):
+        camera.send_until(depths)
+        assert np.isnan(as_array(depths[-1], np.float32)).all()
+        peer.wait_diagnosis(lambda d: 'scale is known' in d.get('wrong: scale', ''))
+
+        def known() -> bool:
+            stamp = camera.stamp(camera.sent)
+            odometry = Odometry()
+            odometry.header.stamp.sec, odometry.header.stamp.nanosec = divmod(stamp, SECOND)
+            # The tiny network tells 0.1 for each keyframe of 0.2 s: the robot drives 1.5 m/s.
+            odometry.pose.pose.position.x = 1.5 * (stamp - START) / SECOND
+            odometry.pose.pose.orientation.w = 1.0
+            peer.publish('odometry', odometry)
+            camera.send_until(depths)
+            return not np.isnan(as_array(depths[-1], np.float32)).any()
+
+        wait_for(known, 'a scale')
+        told = peer.wait_diagnosis(lambda d: 'odometry over' in d['scale'])
+    factor = float(told['scale'].rsplit(' ', 1)[1])
+    assert 1.4 < factor < 5.0
+
+
+def test_qos_can_be_overridden_on_every_endpoint(network, peer, model):
+    overrides = {
+        'qos_overrides./depth/image.publisher.reliability': 'best_effort',
+        'qos_overrides./image.subscription.reliability': 'reliable',
+    }
+    depths = peer.collect(Image, 'depth/image')  # reliable: must not match any more
+    with network.depth_node(model=model, **overrides):
+        wait_for(lambda: peer.node.count_subscribers('/image'), 'the node')
+        (image,) = peer.node.get_subscriptions_info_by_topic('/image')
+        assert image.qos_profile.reliability.name == 'RELIABLE'
+        (depth,) = peer.node.get_publishers_info_by_topic('/depth/image')
+        assert depth.qos_profile.reliability.name == 'BEST_EFFORT'
+    assert depths == []
+
+
+def test_transforms_are_refused_without_tf2_msgs(network, peer, model):
+    if importlib.util.find_spec('tf2_msgs') is not None:
+        pytest.skip('tf2_msgs is installed')
+    odometry = peer.collect(Odometry, 'odom')
+    with network.depth_node(model=model, publish_tf=True):
+        told = peer.wait_diagnosis(lambda d: 'wrong: tf' in d)
+        assert 'tf2_msgs' in told['wrong: tf']
+        Camera(peer).send_until(odometry)
+        assert peer.set_parameter('point_stride', 2).successful
+        assert peer.set_parameter('publish_tf', False).successful
+        peer.wait_diagnosis(lambda d: 'wrong: tf' not in d)
+        result = peer.set_parameter('publish_tf', True)
+        assert not result.successful
+        assert 'tf2_msgs' in result.reason
+
+
+@pytest.mark.parametrize(('width', 'height'), [(640, 480), (1280, 720)])
+def test_large_best_effort_images_all_arrive_with_the_profile(
+    network, peer, model, width, height
+):
+    camera = Camera(peer)
+    image = np.full((height, width, 3), 100, np.uint8)
+    with network.depth_node(model=model):
+
+        def arrived() -> int:
+            return int(peer.diagnosis()['frames in'])
+
+        wait_for(lambda: camera.send(image) and arrived() > 0, 'the first image')
+        time.sleep(1.5)  # the diagnostics now count all that was sent so far
+        before = arrived()
+        for _ in range(20):
+            camera.send(image)
+            time.sleep(0.08)
+        wait_for(lambda: arrived() - before >= 19, lambda: f'19 of 20: {arrived() - before}')
