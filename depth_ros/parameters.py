@@ -100,7 +100,7 @@ class NodeParameters:
     )
     output_size: OutputSize = field(
         default=OutputSize.CAMERA,
-        metadata=_meaning('Size of depth and confidence: of the camera image, or of the network.'),
+        metadata=_meaning('Size of depth and confidence. camera: of its image; network: of what it answers.'),
     )
     scale_source: ScaleSource = field(
         default=ScaleSource.MODEL,

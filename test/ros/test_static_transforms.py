@@ -1,0 +1,70 @@
+"""Chains of /tf_static."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from depth_ros.errors import MessageError
+from depth_ros.messages import matrix_to_quaternion
+from depth_ros.ros.static_transforms import StaticTransforms
+from depth_ros.se3 import axis_angle_to_matrix, inverse, rigid
+
+
+def stamped(parent, child, parent_T_child):
+    x, y, z = parent_T_child[:3, 3]
+    qx, qy, qz, qw = matrix_to_quaternion(parent_T_child[:3, :3])
+    transform = SimpleNamespace(
+        translation=SimpleNamespace(x=x, y=y, z=z),
+        rotation=SimpleNamespace(x=qx, y=qy, z=qz, w=qw),
+    )
+    header = SimpleNamespace(frame_id=parent)
+    return SimpleNamespace(header=header, child_frame_id=child, transform=transform)
+
+
+def motion(seed):
+    rng = np.random.default_rng(seed)
+    return rigid(axis_angle_to_matrix(rng.normal(size=3)), rng.normal(size=3))
+
+
+def test_chains_are_followed_up_and_down():
+    base_T_mast, mast_T_cam, base_T_lidar = motion(0), motion(1), motion(2)
+    tree = StaticTransforms()
+    tree.store([stamped('mast', 'camera', mast_T_cam), stamped('base', '/lidar', base_T_lidar)])
+    tree.store([stamped('base', 'mast', base_T_mast)])
+    np.testing.assert_allclose(tree.find('base', 'camera'), base_T_mast @ mast_T_cam, atol=1e-9)
+    np.testing.assert_allclose(
+        tree.find('lidar', 'camera'), inverse(base_T_lidar) @ base_T_mast @ mast_T_cam, atol=1e-9
+    )
+    np.testing.assert_allclose(
+        tree.find('camera', 'base'), inverse(tree.find('base', 'camera')), atol=1e-9
+    )
+    np.testing.assert_allclose(tree.find('camera', 'camera'), np.eye(4), atol=1e-12)
+
+
+def test_frames_without_connection_have_no_transform():
+    tree = StaticTransforms()
+    assert tree.find('base', 'camera') is None
+    tree.store([stamped('base', 'mast', motion(0)), stamped('world', 'camera', motion(1))])
+    assert tree.find('base', 'camera') is None
+
+
+def test_the_newest_transform_of_a_frame_counts():
+    tree = StaticTransforms()
+    tree.store([stamped('base', 'camera', motion(0))])
+    tree.store([stamped('base', 'camera', motion(1))])
+    np.testing.assert_allclose(tree.find('base', 'camera'), motion(1), atol=1e-9)
+
+
+def test_a_circle_is_an_error_and_no_endless_loop():
+    tree = StaticTransforms()
+    tree.store([stamped('a', 'b', motion(0)), stamped('b', 'a', motion(1))])
+    with pytest.raises(MessageError, match='loop'):
+        tree.find('c', 'a')
+
+
+def test_transforms_that_are_not_finite_are_refused():
+    broken = motion(0)
+    broken[0, 3] = np.nan
+    with pytest.raises(MessageError):
+        StaticTransforms().store([stamped('base', 'camera', broken)])
