@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from depth_ros.cli import (
+    demo,
     doctor,
     evaluate,
     export,
@@ -49,6 +50,7 @@ class Verb(Protocol):
 
 # In the order of the help text: first steps, on the robot, on the workstation.
 VERBS: tuple[Verb, ...] = (
+    demo,
     doctor,
     models,
     process,

@@ -1,0 +1,75 @@
+"""What the demo plays: a bag of the user's, or a synthetic scene rendered on the spot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from depth_ros.bags import (
+    BagReader,
+    CameraTopics,
+    find_camera_topics,
+    find_depth_topic,
+    find_odometry_topic,
+)
+from depth_ros.camera import Intrinsics
+from depth_ros.errors import BagError
+from depth_ros.messages import stamp_ns
+from depth_ros.synthetic import SyntheticBag, write_bag
+
+SCENE_SEED = 1_000_003
+"""Seeds from a million on are never trained on."""
+SCENE_FRAMES, SCENE_RATE_HZ = 225, 15.0
+_WIDTH, _HEIGHT, _FOV_DEG = 640, 480, 62.7
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A bag with the topics that the demo uses."""
+
+    bag: Path
+    topics: CameraTopics
+    depth_topic: str | None
+    odometry_topic: str | None
+    stamps_ns: tuple[int, ...]
+    """Of the images, in order of recording."""
+
+    @property
+    def recorded_rate_hz(self) -> float:
+        """Images a second of recorded time."""
+        return 1e9 / float(np.median(np.diff(self.stamps_ns)))
+
+    def spread(self, count: int) -> frozenset[int]:
+        """At most `count` stamps, spread evenly over the bag and away from its ends."""
+        step = max(1, math.ceil(len(self.stamps_ns) / count))
+        return frozenset(self.stamps_ns[step // 2 :: step])
+
+
+def open_scene(bag: Path, image: str | None = None, camera_info: str | None = None) -> Scene:
+    """Look into a bag.
+
+    Raises:
+        BagError: no bag, no choice of topics, or fewer than two images.
+    """
+    with BagReader(bag) as reader:
+        topics = find_camera_topics(reader, image, camera_info)
+        messages = reader.messages([topics.image])
+        stamps_ns = tuple(stamp_ns(message.header) for _, _, message in messages)
+        if len(stamps_ns) < 2:
+            raise BagError(f'{bag} has {len(stamps_ns)} images on {topics.image}, 2 are needed')
+        truth = find_depth_topic(reader), find_odometry_topic(reader)
+    return Scene(bag, topics, *truth, stamps_ns)
+
+
+def render_scene(bag: Path, on_frame: Callable[[int], None]) -> None:
+    """Render the demo's scene into a bag, unless it is there already."""
+    if bag.is_dir():
+        return
+    focal = 0.5 * _WIDTH / math.tan(math.radians(_FOV_DEG) / 2)
+    camera = Intrinsics(focal, focal, (_WIDTH - 1) / 2, (_HEIGHT - 1) / 2, _WIDTH, _HEIGHT)
+    scene = SyntheticBag(SCENE_SEED, SCENE_FRAMES, SCENE_RATE_HZ, camera)
+    write_bag(bag, scene, on_frame=on_frame)
