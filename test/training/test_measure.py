@@ -1,0 +1,61 @@
+"""Units and errors of motions come out as they were put in."""
+
+import numpy as np
+import pytest
+
+from training.measure import Motions, describe_motion, fit_unit
+
+COUNT = 400
+
+
+def rotations(angles: np.ndarray) -> np.ndarray:
+    """Rotations about y, as transforms [n,4,4]."""
+    result = np.tile(np.eye(4), (len(angles), 1, 1))
+    result[:, 0, 0] = result[:, 2, 2] = np.cos(angles)
+    result[:, 0, 2], result[:, 2, 0] = np.sin(angles), -np.sin(angles)
+    return result
+
+
+def make_motions(unit: float = 1.0, noise: float = 0.0, noise_rad: float = 0.0) -> Motions:
+    """Motions of about 0.1 m and 0.05 rad, as a network of this unit would state them."""
+    rng = np.random.default_rng(0)
+    angles = rng.uniform(0.03, 0.07, COUNT)
+    true = rotations(angles)
+    true[:, :3, 3] = rng.normal([0, 0, -0.1], 0.01, (COUNT, 3))
+    predicted = rotations(angles + rng.normal(0, noise_rad, COUNT))
+    predicted[:, :3, 3] = (true[:, :3, 3] + rng.normal(0, noise, (COUNT, 3))) / unit
+    composed = predicted @ predicted
+    return Motions(predicted, composed, composed.copy(), true, np.full(COUNT, 0.4))
+
+
+@pytest.mark.parametrize('unit', [0.02, 1.0, 30.0])
+def test_unit_is_found(unit: float) -> None:
+    assert fit_unit(make_motions(unit, noise=0.005)) == pytest.approx(unit, rel=0.02)
+
+
+def test_standing_and_unknown_pairs_do_not_disturb_the_unit() -> None:
+    motions = make_motions(5.0)
+    motions.true[:100, :3, 3] *= 1e-4
+    motions.predicted[:100, :3, 3] = 1.0
+    motions.true[100:150] = np.nan
+    assert fit_unit(motions) == pytest.approx(5.0, rel=1e-6)
+    motions.true[:] = np.nan
+    assert fit_unit(motions) is None
+
+
+def test_motion_is_described_in_metres_with_its_errors() -> None:
+    spec = describe_motion(make_motions(4.0, noise=0.004, noise_rad=0.003), 4.0)
+    assert spec.interval_s == pytest.approx(0.4)
+    assert spec.translation == pytest.approx(0.1, rel=0.05)
+    assert spec.rotation_rad == pytest.approx(0.05, rel=0.05)
+    assert spec.sigma_translation == pytest.approx(0.004 * np.sqrt(3) / 0.1, rel=0.1)
+    assert spec.sigma_rotation_rad == pytest.approx(0.003, rel=0.1)
+
+
+def test_without_truth_two_motions_in_a_row_are_compared_with_one() -> None:
+    motions = make_motions()
+    motions.true[:] = np.nan
+    perfect = describe_motion(motions, 1.0)
+    assert perfect.sigma_translation < 1e-5
+    motions.direct[:, :3, 3] *= 1.1
+    assert describe_motion(motions, 1.0).sigma_translation == pytest.approx(0.1, rel=0.02)
