@@ -108,12 +108,41 @@ class BagReader:
         Raises:
             BagError: a topic is not in the bag, its type is unknown, or the bag is damaged.
         """
+        for connection, time_ns, data in self._raw(topics):
+            kind, store = connection.msgtype, self._store(connection)
+            try:
+                if self._is_ros1:
+                    message = store.deserialize_ros1(data, kind)
+                else:
+                    message = store.deserialize_cdr(data, kind)
+            except Exception as error:
+                raise self._damaged(connection, error) from None
+            yield connection.topic, time_ns, message
+
+    def serialized(self, topics: Sequence[str]) -> Iterator[tuple[str, int, bytes]]:
+        """The same messages as the CDR bytes that ROS 2 publishes.
+
+        Raises:
+            BagError: a topic is not in the bag, its type is unknown, or the bag is damaged.
+        """
+        for connection, time_ns, data in self._raw(topics):
+            if not self._is_ros1:
+                yield connection.topic, time_ns, data
+                continue
+            try:
+                converted = self._store(connection).ros1_to_cdr(data, connection.msgtype)
+            except Exception as error:
+                raise self._damaged(connection, error) from None
+            yield connection.topic, time_ns, bytes(converted)
+
+    def _raw(self, topics: Sequence[str]) -> Iterator[tuple[Connection, int, bytes]]:
         for name in topics:
             self.topic(name)
         connections = [c for c in self._reader.connections if c.topic in topics]
         if not connections:
             return
-        by_key = {(c.topic, c.msgtype): self._store(c) for c in connections}
+        for connection in connections:
+            self._store(connection)
         raw = iter(self._reader.messages(connections))
         while True:
             try:
@@ -122,19 +151,13 @@ class BagReader:
                 return
             except Exception as error:
                 raise BagError(f'bag {self.path} is damaged: {_one_line(error)}') from None
-            kind = connection.msgtype
-            store = by_key[connection.topic, kind]
-            try:
-                if self._is_ros1:
-                    message = store.deserialize_ros1(data, kind)
-                else:
-                    message = store.deserialize_cdr(data, kind)
-            except Exception as error:
-                raise BagError(
-                    f'bag {self.path} is damaged: a message of {connection.topic} is no {kind} '
-                    f'({_one_line(error)})'
-                ) from None
-            yield connection.topic, int(time_ns), message
+            yield connection, int(time_ns), data
+
+    def _damaged(self, connection: Connection, error: Exception) -> BagError:
+        return BagError(
+            f'bag {self.path} is damaged: a message of {connection.topic} is no '
+            f'{connection.msgtype} ({_one_line(error)})'
+        )
 
     def first(self, topic: str) -> Any | None:
         """The first message of a topic, None where it has none."""
