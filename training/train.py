@@ -64,8 +64,9 @@ def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> No
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
     torch.set_float32_matmul_precision('high')
-    last = _prepare_workdir(config, paths)
+    last = _check_workdir(config, paths)
     data = prepare_data(config, progress)
+    _mark_workdir(config, paths.workdir)
     module = FrameDataModule(config, data)
     task = SelfSupervisedTask(config, data.training.fx, module.total_steps)
     if paths.init is not None and last is None:
@@ -95,8 +96,8 @@ def read_run_config(workdir: Path) -> TrainConfig:
     return parse(TrainConfig, yaml.safe_load(path.read_text()))
 
 
-def _prepare_workdir(config: TrainConfig, paths: RunPaths) -> Path | None:
-    """Check and mark the workdir; the checkpoint to go on from, if any."""
+def _check_workdir(config: TrainConfig, paths: RunPaths) -> Path | None:
+    """The checkpoint to go on from, if any."""
     marker = paths.workdir / CONFIG_FILE
     if marker.exists():
         if not paths.resume:
@@ -113,10 +114,17 @@ def _prepare_workdir(config: TrainConfig, paths: RunPaths) -> Path | None:
             )
     elif paths.resume:
         read_run_config(paths.workdir)
-    paths.workdir.mkdir(parents=True, exist_ok=True)
-    marker.write_text(yaml.safe_dump(to_plain(config), sort_keys=False))
     last = paths.workdir / LAST
     return last if last.exists() else None
+
+
+def _mark_workdir(config: TrainConfig, workdir: Path) -> None:
+    """Write the configuration, once it is known to fit the bags."""
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / CONFIG_FILE).write_text(yaml.safe_dump(to_plain(config), sort_keys=False))
+    except OSError as error:
+        raise ConfigError(f'cannot write workdir {workdir}: {error.strerror}') from None
 
 
 def _differences(one: Any, other: Any, where: str = '') -> list[str]:

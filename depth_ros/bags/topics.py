@@ -38,7 +38,7 @@ def find_camera_topics(
     images = _of_type(reader, (IMAGE, COMPRESSED_IMAGE))
     if image is None:
         pictures = [t for t in images if not _NOT_A_PICTURE.search(t.name)]
-        chosen = _only(reader, _without_copies(pictures), 'image', '--image-topic')
+        chosen = _only(reader, _without_copies(pictures), 'image', '--image')
     else:
         chosen = _named(reader, images, image, 'image')
     infos = _of_type(reader, (CAMERA_INFO,))
@@ -48,7 +48,7 @@ def find_camera_topics(
     for sibling in _sibling_infos(chosen):
         if sibling in names:
             return CameraTopics(chosen, sibling)
-    return CameraTopics(chosen, _only(reader, names, 'camera_info', '--camera-info-topic'))
+    return CameraTopics(chosen, _only(reader, names, 'camera_info', '--camera-info'))
 
 
 def find_depth_topic(reader: BagReader, name: str | None = None) -> str | None:
@@ -62,7 +62,7 @@ def find_depth_topic(reader: BagReader, name: str | None = None) -> str | None:
         return _named(reader, images, name, 'depth image')
     found = [t for t in images if 'depth' in t.name.lower() and _holds_depth(reader, t)]
     names = _without_copies(found)
-    return _only(reader, names, 'depth image', '--depth-topic') if names else None
+    return _only(reader, names, 'depth image', '--depth') if names else None
 
 
 def find_odometry_topic(reader: BagReader, name: str | None = None) -> str | None:
@@ -75,7 +75,7 @@ def find_odometry_topic(reader: BagReader, name: str | None = None) -> str | Non
     if name is not None:
         return _named(reader, found, name, 'odometry')
     names = [topic.name for topic in found]
-    return _only(reader, names, 'odometry', '--odometry-topic') if names else None
+    return _only(reader, names, 'odometry', '--odometry') if names else None
 
 
 def _of_type(reader: BagReader, types: Sequence[str]) -> list[Topic]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument('--first', type=int, help='first image of every bag, from 0')
     parser.add_argument('--last', type=int, help='the image after the last of every bag')
+    group = parser.add_argument_group('topics of every bag (found where there is one choice)')
+    group.add_argument('--image', metavar='TOPIC', help='images, raw or compressed')
+    group.add_argument('--camera-info', metavar='TOPIC', help='their sensor_msgs/CameraInfo')
+    group.add_argument('--depth', metavar='TOPIC', help='depth images, as truth')
+    group.add_argument('--odometry', metavar='TOPIC', help='odometry of the camera, as truth')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -79,7 +85,16 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError('--set cannot change a run that is resumed; leave it out')
         config = read_run_config(workdir)
     else:
-        bags = [parse_bag(text, args.first, args.last) for text in args.bag]
+        bags = [
+            replace(
+                parse_bag(text, args.first, args.last),
+                image_topic=args.image,
+                camera_info_topic=args.camera_info,
+                depth_topic=args.depth,
+                odometry_topic=args.odometry,
+            )
+            for text in args.bag
+        ]
         config = load_config(find_preset(args.preset), args.overrides, bags)
     run_training(config, RunPaths(args.out, workdir, args.init, args.resume), _tell)
     return 0
