@@ -56,7 +56,7 @@ def read_official(folder: Path) -> OfficialModel:
     """
     encoder = _read(folder / ENCODER)
     height, width = (_size(encoder, side, folder / ENCODER) for side in ('height', 'width'))
-    has_pose = (folder / POSE).is_file() or (folder / POSE_ENCODER).is_file()
+    has_pose = _has_pose(folder)
     pose_encoder = _read(folder / POSE_ENCODER) if has_pose else encoder
     config = NetworkConfig(
         backbone=_resnet_of(encoder, folder / ENCODER),
@@ -75,7 +75,7 @@ def load_official(folder: Path, depth_net: DepthNet, pose_net: PoseNet | None) -
     """
     _fill(depth_net.encoder.features, _encoder_state(folder / ENCODER), folder / ENCODER)
     _fill(depth_net.decoder, _renamed(folder / DEPTH, depth_names()), folder / DEPTH)
-    if pose_net is not None and (folder / POSE).is_file():
+    if pose_net is not None and _has_pose(folder):
         path = folder / POSE_ENCODER
         _fill(pose_net.encoder.features, _encoder_state(path), path)
         _fill(pose_net.decoder, _renamed(folder / POSE, pose_names()), folder / POSE)
@@ -95,6 +95,11 @@ def depth_names() -> dict[str, str]:
 def pose_names() -> dict[str, str]:
     """Official prefixes of pose.pth -> prefixes of PoseDecoder."""
     return {f'net.{j}.': f'{layer}.' for j, layer in enumerate(_POSE_LAYERS)}
+
+
+def _has_pose(folder: Path) -> bool:
+    # With only one of the two files, the other is missed rather than both ignored.
+    return (folder / POSE).is_file() or (folder / POSE_ENCODER).is_file()
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -38,20 +38,38 @@ def cross_matrix(vector: Tensor) -> Tensor:
 
 
 def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
-    """Rotation vectors [..., 3] in radians -> rotation matrices [..., 3, 3].
+    """Rotation vectors [..., 3] in radians -> rotation matrices [..., 3, 3] (Rodrigues)."""
+    a, b = _rodrigues(axis_angle)
+    cross = cross_matrix(axis_angle)
+    identity = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
+    return identity + a[..., None] * cross + b[..., None] * small_product(cross, cross)
 
-    Rodrigues' formula as I + a K + b K^2 of the unnormalised vector; a and b are series near
-    zero, so that value and gradient are exact there too (a pose network starts at zero).
+
+def rotate(axis_angle: Tensor, vector: Tensor) -> Tensor:
+    """Vectors [..., 3] turned by rotation vectors [..., 3] in radians (Rodrigues)."""
+    a, b = _rodrigues(axis_angle)
+    once = _cross(axis_angle, vector)
+    return vector + a * once + b * _cross(axis_angle, once)
+
+
+def _rodrigues(axis_angle: Tensor) -> tuple[Tensor, Tensor]:
+    """a, b [..., 1] with R = I + a K + b K^2 for K, the cross matrix of the unnormalised vector.
+
+    They are series near zero, so that value and gradient are exact there too (a pose network
+    starts at zero).
     """
-    squared = (axis_angle * axis_angle).sum(-1)
+    squared = (axis_angle * axis_angle).sum(-1, keepdim=True)
     small = squared < _SMALL_ANGLE_SQUARED
-    safe = torch.where(small, torch.ones_like(squared), squared)
+    safe = torch.where(small, 1.0, squared)
     angle = safe.sqrt()
     a = torch.where(small, 1.0 - squared / 6.0, angle.sin() / angle)
     b = torch.where(small, 0.5 - squared / 24.0, (1.0 - angle.cos()) / safe)
-    cross = cross_matrix(axis_angle)
-    identity = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
-    return identity + a[..., None, None] * cross + b[..., None, None] * small_product(cross, cross)
+    return a, b
+
+
+def _cross(a: Tensor, b: Tensor) -> Tensor:
+    (ax, ay, az), (bx, by, bz) = a.unbind(-1), b.unbind(-1)
+    return torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], dim=-1)
 
 
 def matrix_to_axis_angle(rotation: Tensor) -> Tensor:
@@ -111,8 +129,7 @@ def invert_transform(transform: Tensor) -> Tensor:
 
 def invert_motion(axis_angle: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
     """The inverse of Trans(t) R as (axis-angle, translation): (-v, -R^T t), each [..., 3]."""
-    inverse_rotation = axis_angle_to_matrix(-axis_angle)
-    return -axis_angle, -small_product(inverse_rotation, translation[..., None]).squeeze(-1)
+    return -axis_angle, -rotate(-axis_angle, translation)
 
 
 def focal_factor(fx: Tensor, training_fx: float) -> Tensor:

@@ -72,6 +72,14 @@ def test_axis_angle_agrees_with_the_matrix_exponential(v: list[float]) -> None:
     torch.testing.assert_close(axis_angle_to_matrix(axis_angle), expected, atol=1e-9, rtol=0)
 
 
+@given(vectors, vectors)
+@settings(max_examples=50, deadline=None)
+def test_rotating_a_vector_is_the_matrix_product(v: list[float], x: list[float]) -> None:
+    axis_angle, vector = torch.tensor(v).double(), torch.tensor(x).double()
+    expected = axis_angle_to_matrix(axis_angle) @ vector
+    torch.testing.assert_close(geometry.rotate(axis_angle, vector), expected, atol=1e-9, rtol=0)
+
+
 @pytest.mark.parametrize('angle', [0.0, 1e-9, 1e-5, 1e-3, 0.7, 2.9, math.pi - 1e-6])
 @pytest.mark.parametrize('axis', [(1, 0, 0), (0, -1, 0), (0, 0, 1), (1, -2, 3), (-3, 1, -2)])
 def test_axis_angle_survives_the_matrix(angle: float, axis: tuple[int, int, int]) -> None:

@@ -200,7 +200,7 @@ class TestSelfSupervised:
         loss = SelfSupervisedLoss(*RANGE, automask=False)
         image, smooth = views.target, []
         for s, disparity in enumerate(disparities):
-            smooth.append(float(EdgeAwareSmoothness()(disparity, image)) * 1e-3 / 2**s)
+            smooth.append(float(EdgeAwareSmoothness()(disparity.detach(), image)) * 1e-3 / 2**s)
             image = functional.avg_pool2d(image, 2)
         result = loss(disparities, views)
         expected = float(result.photometric) + sum(smooth) / 4
