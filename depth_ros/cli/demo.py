@@ -74,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
 def _as_text(summary: Summary) -> str:
     lines = [
         f'frames: {summary.frames_in} in, {summary.frames_out} out ({summary.answered:.1%}), '
-        f'{summary.frames_overtaken} overtaken',
+        f'{summary.frames_overtaken} overtaken, {summary.frames_refused} refused, '
+        f'{summary.frames_lost} lost',
         f'latency: p50 {summary.latency_ms.p50:g} ms, p95 {summary.latency_ms.p95:g} ms',
         f'model: {summary.model} on {summary.backend}, scale from {summary.scale_source}',
     ]

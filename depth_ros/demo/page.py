@@ -105,6 +105,7 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
         ('frames published', str(summary.frames_in)),
         ('answered', f'{summary.frames_out} ({summary.answered:.1%})'),
         ('overtaken by a newer frame', str(summary.frames_overtaken)),
+        ('refused / lost on the way', f'{summary.frames_refused} / {summary.frames_lost}'),
         ('latency p50 / p95', f'{summary.latency_ms.p50:g} / {summary.latency_ms.p95:g} ms'),
         ('input', f'{summary.image_topic}, {width}x{height}'),
         ('scale', summary.scale_source),

@@ -38,6 +38,8 @@ QUIET_SECONDS = 2.0
 KEPT_DEPTHS, SHOTS = 45, 3
 POINT_STRIDE = 4
 COMPRESSED = '/compressed'
+MODEL_TROUBLE = 'wrong: model'
+"""Key of the node's diagnostics; no waiting mends a model."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,10 @@ def _play(request: DemoRequest, tell: Callable[[str], None]) -> Run:
         while not collector.node_is_ready():
             collector.spin(0.1)
             node.require_running()
-            if time.monotonic() > deadline:
+            if MODEL_TROUBLE in answers.diagnostics or time.monotonic() > deadline:
                 raise DepthRosError(
-                    f'the node was not ready after {START_SECONDS:g} s; it says: '
-                    f'{_complaints(answers) or "nothing"}; see {out / "node.log"}'
+                    f'the node does not get ready; it says: {_complaints(answers) or "nothing"}; '
+                    f'see {out / "node.log"}'
                 )
         tell(f'playing {len(scene.stamps_ns)} images at {request.rate_hz:g} Hz')
         log = out / 'published.csv'
@@ -149,8 +151,9 @@ def _node_command(request: DemoRequest) -> list[str]:
 
 def _player_command(request: DemoRequest, log: Path) -> list[str]:
     scene = request.scene
+    speed = request.rate_hz / scene.recorded_rate_hz
     return [
-        'depth_ros', 'play', str(scene.bag), '--rate', f'{request.rate_hz:g}',
+        'depth_ros', 'play', str(scene.bag), '--rate', f'{speed:.6g}',
         '--topics', scene.topics.image, scene.topics.camera_info, '--log', str(log),
     ]  # fmt: skip
 
@@ -208,6 +211,8 @@ def _summary(request: DemoRequest, run: Run, accuracy: Accuracy, shot: Shot) -> 
         frames_in=len(run.published_ns),
         frames_out=len(answered),
         frames_overtaken=int(diagnostics['frames overtaken']),
+        frames_refused=int(diagnostics['frames refused']),
+        frames_lost=len(run.published_ns) - int(diagnostics['frames in']),
         answered=round(len(answered) / len(run.published_ns), 4),
         latency_ms=latency(run.published_ns, answers.received_ns),
         accuracy=accuracy,

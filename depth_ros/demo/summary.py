@@ -63,6 +63,10 @@ class Summary:
     """Images whose depth was received, by stamp."""
     frames_overtaken: int
     """Images that a newer one replaced before the node took them up, as the node counts."""
+    frames_refused: int
+    """Images that the node could not use, such as those before the first camera_info."""
+    frames_lost: int
+    """Images that never reached the node."""
     answered: float
     """frames_out / frames_in."""
     latency_ms: LatencyMs
