@@ -75,9 +75,9 @@ def summary_of(depth=None, path=None) -> Summary:
     return Summary(
         frames_in=8, frames_out=6, frames_overtaken=1, frames_refused=1, frames_lost=0,
         answered=0.75, latency_ms=LatencyMs(12.0, 20.0), accuracy=Accuracy(depth, path),
-        rate_hz=15.0, bag='scene', image_topic='/image', image_size=(96, 72), frame_ids=('camera',),
-        model='tiny', backend='a <runtime>', scale_source='model', torch_imported=False,
-        distro='jazzy', middleware='rmw', python='3.11', cores=2)
+        rate_hz=15.0, bag='scene', image_topic='/image', image_size=(96, 72),
+        frame_ids=('camera',), model='tiny', backend='a <runtime>', scale_source='model',
+        torch_imported=False, distro='jazzy', middleware='rmw', python='3.11', cores=2)
 
 
 def test_scene_knows_topics_truth_and_stamps(scene):
