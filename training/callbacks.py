@@ -31,14 +31,15 @@ class Checkpoints(pl.Callback):
     """Saves last.ckpt every so many steps and after validations, and the best one; stops early.
 
     Files are written aside and renamed: a killed run leaves the one before.
+    steps_per_validation is 0 where there is nothing to validate on.
     """
 
     def __init__(
-        self, folder: Path, every: int, steps_per_epoch: int, monitor: str, patience: int
+        self, folder: Path, every: int, steps_per_validation: int, monitor: str, patience: int
     ) -> None:
         self._folder = folder
         self._every = every
-        self._steps_per_epoch = steps_per_epoch
+        self._steps_per_validation = steps_per_validation
         self._monitor = monitor
         self._patience = patience
         self._best = math.inf
@@ -65,7 +66,13 @@ class Checkpoints(pl.Callback):
     ) -> None:
         """Save, unless a validation follows, which saves itself."""
         step = trainer.global_step
-        if step % self._every == 0 and step % self._steps_per_epoch != 0:
+        validates = self._steps_per_validation > 0 and step % self._steps_per_validation == 0
+        if step % self._every == 0 and not validates:
+            save_checkpoint(trainer, self._folder / LAST)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the end of a run that validates nothing."""
+        if self._steps_per_validation == 0:
             save_checkpoint(trainer, self._folder / LAST)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

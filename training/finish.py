@@ -117,8 +117,7 @@ def make_spec(
 def _motions(config: TrainConfig, task: SelfSupervisedTask, data: TrainingData) -> Motions:
     """Motions of the validation frames; of those trained on where none were kept."""
     module = FrameDataModule(config, data)
-    validates = any(bag.targets for bag in data.validation)
-    loader = module.val_dataloader() if validates else module.train_dataloader()
+    loader = module.val_dataloader() if module.validates else module.train_dataloader()
     return predict_motions(task, _first(loader, _MOTION_BATCHES))
 
 

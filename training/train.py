@@ -152,7 +152,7 @@ def _fit(
     bars = [TQDMProgressBar(refresh_rate=run.log_every)] if sys.stderr.isatty() else []
     steps = module.steps_per_epoch
     checkpoints = Checkpoints(
-        paths.workdir, run.checkpoint_every, steps,
+        paths.workdir, run.checkpoint_every, steps if module.validates else 0,
         f'validation/{run.monitor.value}', run.early_stop_epochs,
     )  # fmt: skip
     trainer = pl.Trainer(

@@ -97,6 +97,11 @@ class FrameDataModule(pl.LightningDataModule):
         self.total_steps = run.epochs * self.steps_per_epoch
         self._sampler = StepSampler(data.train, run.seed, run.batch_size, self.total_steps)
 
+    @property
+    def validates(self) -> bool:
+        """Whether there are validation frames."""
+        return any(bag.targets for bag in self._data.validation)
+
     def start_at(self, step: int) -> None:
         """Let the training loader begin with this step."""
         self._sampler.start_step = step
