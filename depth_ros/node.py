@@ -137,6 +137,8 @@ class DepthNode(LifecycleNode):
     def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
         """Follow all of them at once, or refuse them with the reason."""
         values = {p.name: p.value for p in parameters if p.name in _TABLE_NAMES}
+        if not values:  # use_sim_time, or the QoS of an endpoint that is being made
+            return SetParametersResult(successful=True)
         try:
             changed = self.parameters.changed(values)
             if values.get('publish_tf'):

@@ -22,6 +22,9 @@ from depth_ros.transport import profile_variables
 
 CONFIG = Path(__file__).resolve().parents[1] / 'config'
 
+OVERRIDES = {'model': str, 'image_transport': str, 'publish_tf': bool}
+INPUTS = ('image', 'camera_info', 'odometry')
+
 ARGUMENTS = (
     DeclareLaunchArgument('name', default_value='depth_node', description='Name of the node.'),
     DeclareLaunchArgument(
@@ -46,13 +49,19 @@ ARGUMENTS = (
         description='Parameters of the node.',
     ),
     DeclareLaunchArgument(
-        'model', default_value='', description='Model folder or name, instead of the file\'s.'
+        'model', default_value='', description='Model folder or name, instead of that of the file.'
     ),
     DeclareLaunchArgument(
         'image_transport',
         default_value='',
         choices=['', 'raw', 'compressed'],
-        description='Kind of images, instead of the file\'s.',
+        description='Kind of images, instead of that of the file.',
+    ),
+    DeclareLaunchArgument(
+        'publish_tf',
+        default_value='',
+        choices=['', 'true', 'false'],
+        description='Broadcast odometry on /tf, instead of what the file says.',
     ),
     DeclareLaunchArgument(
         'use_sim_time', default_value='false', description='Take the time from /clock.'
@@ -64,11 +73,10 @@ ARGUMENTS = (
 
 def start_node(context: LaunchContext) -> list[LifecycleNode]:
     """The node; parameters given to the launch stand above those of the file."""
-    given = {
-        name: LaunchConfiguration(name).perform(context) for name in ('model', 'image_transport')
-    }
     overrides = {
-        name: ParameterValue(value, value_type=str) for name, value in given.items() if value
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, kind in OVERRIDES.items()
+        if LaunchConfiguration(name).perform(context)
     }
     use_sim_time = ParameterValue(LaunchConfiguration('use_sim_time'), value_type=bool)
     return [
@@ -81,9 +89,7 @@ def start_node(context: LaunchContext) -> list[LifecycleNode]:
                 LaunchConfiguration('params_file'),
                 {'use_sim_time': use_sim_time, **overrides},
             ],
-            remappings=[
-                (topic, LaunchConfiguration(topic)) for topic in ('image', 'camera_info', 'odometry')
-            ],
+            remappings=[(topic, LaunchConfiguration(topic)) for topic in INPUTS],
             ros_arguments=['--log-level', LaunchConfiguration('log_level')],
             output='screen',
         )
