@@ -17,9 +17,10 @@ import torch
 import yaml
 from rendered_frames import CAMERA
 
+from depth_ros.cli.main import main
 from depth_ros.cli.train import parse_bag
 from depth_ros.errors import ConfigError, ModelError
-from depth_ros.model import Model, ScaleKind
+from depth_ros.model import Model, Precision, ScaleKind
 from depth_ros.synthetic import SyntheticBag, write_bag
 from training.config import BagSource, OptimizerConfig, Schedule, TrainConfig
 from training.presets import load_config
@@ -80,6 +81,25 @@ def test_a_run_leaves_model_logs_and_pictures(finished: RunPaths) -> None:
     assert len(list((finished.workdir / 'pictures').glob('*.png'))) == 2
     assert list((finished.workdir / 'tensorboard').glob('events*'))
     assert not list(finished.workdir.glob('*.partial'))
+
+
+def test_a_run_and_its_model_export_again_in_half_precision(
+    finished: RunPaths, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    whole = Model.load(finished.out)
+    for source in (finished.workdir, finished.out):
+        out = tmp_path / source.name
+        command = ['export', str(source), '--precision', 'fp16', '--out', str(out)]
+        assert main(command) == 0, capsys.readouterr().err
+        half = Model.load(out)
+        assert half.spec.precision is Precision.FP16
+        assert half.depth_path.stat().st_size < 0.6 * whole.depth_path.stat().st_size
+        np.testing.assert_allclose(half.samples()['depth'], whole.samples()['depth'], rtol=1e-4)
+    assert main(['export', str(finished.out), '--out', str(tmp_path / 'again')]) == 2
+    assert 'is a model already; --precision fp16' in capsys.readouterr().err
+    (tmp_path / 'config.yaml').write_text((finished.workdir / 'config.yaml').read_text())
+    assert main(['export', str(tmp_path), '--out', str(tmp_path / 'again')]) == 2
+    assert 'holds no checkpoint yet' in capsys.readouterr().err
 
 
 def test_killed_and_resumed_runs_have_the_losses_of_whole_ones(
