@@ -67,7 +67,8 @@ def wanted_layers(names: Sequence[str], distro: str) -> list[Layer]:
     for name in LAYERS:
         if name in names:
             layers.append(requirement_layer(name, files.get(name, [name]), distro))
-    arguments = ('--no-deps', '--no-build-isolation', '-e', '.')
+    # With its place, since an environment that was moved or copied would use the old sources.
+    arguments = ('--no-deps', '--no-build-isolation', '-e', str(ROOT))
     inputs = tuple(ROOT / name for name in ('setup.py', 'setup.cfg', 'package.xml'))
     return [*layers, Layer('depth_ros', arguments, inputs)]
 
@@ -127,7 +128,8 @@ def progress_of(line: str) -> str:
     """What is worth showing of one line of pip's output, '' where nothing is."""
     download = re.match(r'\s*Downloading (\S+) \((.+ [MG]B)\)', line)
     if download:
-        return f'downloading {"-".join(download[1].split("-")[:2])} ({download[2]})'
+        name_and_version = Path(download[1]).name.split('-')[:2]
+        return f'downloading {"-".join(name_and_version)} ({download[2]})'
     if line.startswith('Installing collected packages'):
         return f'installing {line.count(",") + 1} packages'
     return ''
