@@ -205,6 +205,8 @@ class LossConfig:
 
     Attributes:
         photometric: minimum reprojection with automask (Monodepth2).
+        coarse: the photometric error on shrunk images beside it, without automask: widens the
+            motions that can be learnt from (not in the paper).
         smoothness: edge-aware smoothness of disparity; halved with every scale.
         depth: against depth truth [m].
         motion: against odometry truth; makes translation and with it depth metric.
@@ -212,13 +214,14 @@ class LossConfig:
     """
 
     photometric: float = 1.0
+    coarse: float = 0.0
     smoothness: float = 1e-3
     depth: float = 0.0
     motion: float = 0.0
     motion_more_pairs: bool = False
 
     def __post_init__(self) -> None:
-        for name in ('photometric', 'smoothness', 'depth', 'motion'):
+        for name in ('photometric', 'coarse', 'smoothness', 'depth', 'motion'):
             value = getattr(self, name)
             _require(value >= 0, f'loss.{name} {value} must be 0 or more')
         _require(

@@ -152,6 +152,12 @@ def correct_axis_angle(network_axis_angle: Tensor, factor: Tensor) -> Tensor:
     return network_axis_angle / factor[:, None]
 
 
+def scaled_intrinsics(intrinsics: Tensor, scale: float) -> Tensor:
+    """(fx, fy, cx, cy) [..., 4] of images resized by one factor, pixel centres at integers."""
+    focal, centre = intrinsics[..., :2], intrinsics[..., 2:]
+    return torch.cat([focal * scale, (centre + 0.5) * scale - 0.5], dim=-1)
+
+
 def intrinsics_matrix(intrinsics: Tensor) -> Tensor:
     """[..., 4] = (fx, fy, cx, cy) -> K [..., 3, 3]."""
     fx, fy, cx, cy = intrinsics.unbind(-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -18,12 +19,14 @@ from training.geometry import (
     motion_to_transform,
 )
 from training.losses import ssim
+from training.losses.coarse import CoarsePhotometricLoss
 from training.losses.depth import LogDepthLoss
 from training.losses.motion import MotionLoss, geodesic_angle
 from training.losses.photometric import MinimumReprojection, PhotometricError
-from training.losses.self_supervised import SelfSupervisedLoss, Views
+from training.losses.self_supervised import SelfSupervisedLoss
 from training.losses.smoothness import EdgeAwareSmoothness
 from training.losses.ssim import ssim_distance, window_statistics
+from training.losses.views import Views
 
 RANGE = (0.1, 100.0)
 
@@ -362,3 +365,30 @@ class TestMotion:
             return MotionLoss()(predicted, truth, known).total
 
         assert torch.autograd.gradcheck(loss, motion)
+
+    def test_coarse_images_show_the_way_back_from_a_large_turn(self, scene) -> None:
+        """From a dozen pixels off, the coarse error falls towards the truth all the way."""
+        views, depth = scene
+        loss, disparity = CoarsePhotometricLoss(*RANGE), depth_to_disparity(depth, *RANGE)
+        fx = float(views.target_intrinsics[0, 0])
+        errors = []
+        for pixels in (0, 3, 6, 9, 12):
+            yaw = torch.tensor([[[0.0, math.atan(pixels / fx), 0.0]]]).expand(2, 1, 3)
+            turn = motion_to_transform(yaw, torch.zeros(2, 1, 3))
+            turned = dataclasses.replace(views, source_T_target=turn @ views.source_T_target)
+            errors.append(float(loss(disparity, turned)))
+        assert errors == sorted(errors)
+        assert errors[0] < 0.5 * errors[-1]
+
+    def test_shrunk_views_keep_rays_and_colours(self, scene) -> None:
+        views, _ = scene
+        small = views.shrunk(4)
+        assert small.target.shape == (1, 3, 24, 32)
+        assert small.sources.shape == (2, 1, 3, 24, 32)
+        corner = views.target[0, :, :4, :4].mean((1, 2))
+        torch.testing.assert_close(small.target[0, :, 0, 0], corner)
+        fx, fy, cx, cy = views.target_intrinsics[0]
+        small_fx, small_fy, small_cx, small_cy = small.target_intrinsics[0]
+        # Both images end at the same rays: half a pixel outside their outermost pixels.
+        torch.testing.assert_close((-0.5 - small_cx) / small_fx, (-0.5 - cx) / fx)
+        torch.testing.assert_close((23.5 - small_cy) / small_fy, (95.5 - cy) / fy)

@@ -1,6 +1,6 @@
 """Monodepth2's full training loss (Godard et al., ICCV 2019, sections 3.1 to 3.3)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,36 +16,7 @@ from training.geometry import (
 from training.losses.photometric import MinimumReprojection, PhotometricError
 from training.losses.smoothness import EdgeAwareSmoothness
 from training.losses.ssim import window_statistics
-
-
-@dataclass(frozen=True)
-class Views:
-    """What the loss sees of a batch: un-augmented images in [0, 1] and their geometry.
-
-    target [B, 3, H, W]; sources [S, B, 3, H, W]; intrinsics in pixels of these images:
-    target [B, 4], sources [S, B, 4]; source_T_target [S, B, 4, 4]; depth_factor [B], the focal
-    correction of training.geometry.focal_factor (ones for the training camera).
-    """
-
-    target: Tensor
-    sources: Tensor
-    target_intrinsics: Tensor
-    source_intrinsics: Tensor
-    source_T_target: Tensor
-    depth_factor: Tensor
-
-    def samples(self) -> Iterator['Views']:
-        """The same, one sample at a time (B = 1)."""
-        for i in range(self.target.shape[0]):
-            one = slice(i, i + 1)
-            yield Views(
-                self.target[one],
-                self.sources[:, one],
-                self.target_intrinsics[one],
-                self.source_intrinsics[:, one],
-                self.source_T_target[:, one],
-                self.depth_factor[one],
-            )
+from training.losses.views import Views
 
 
 @dataclass(frozen=True)

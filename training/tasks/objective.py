@@ -18,9 +18,11 @@ from training.geometry import (
     invert_transform,
     motion_to_transform,
 )
+from training.losses.coarse import CoarsePhotometricLoss
 from training.losses.depth import LogDepthLoss
 from training.losses.motion import MotionLoss
-from training.losses.self_supervised import SelfSupervisedLoss, Views
+from training.losses.self_supervised import SelfSupervisedLoss
+from training.losses.views import Views
 from training.networks.build import NetworkConfig
 from training.networks.depth_net import SCALES, DepthNet
 from training.networks.pose_net import PoseNet
@@ -71,6 +73,7 @@ class Objective(nn.Module):
         self._bf16 = run.precision is ArithmeticPrecision.BF16
         self._channels_last = run.channels_last
         self._self_supervised = SelfSupervisedLoss(*self._range, loss.smoothness)
+        self._coarse_loss = CoarsePhotometricLoss(*self._range)
         self._depth_loss = LogDepthLoss()
         self._motion_loss = MotionLoss()
 
@@ -99,8 +102,11 @@ class Objective(nn.Module):
                 networks.pose, coloured01, batch.intrinsics, _pairs(weights)
             )
         if weights.photometric > 0 and forward_T is not None:
-            result = self._self_supervised(disparities, _views(batch, images01, forward_T, factor))
+            views = _views(batch, images01, forward_T, factor)
+            result = self._self_supervised(disparities, views)
             total = total + weights.photometric * result.total
+            if weights.coarse > 0:
+                total = total + weights.coarse * self._coarse_loss(disparities[0], views)
             photometric, smoothness = result.photometric, result.smoothness
         if weights.depth > 0:
             depth_loss = self._depth_loss(depth_m, batch.depth_m[:, None])

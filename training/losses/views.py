@@ -1,0 +1,55 @@
+"""What the self-supervised losses see of a batch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn import functional
+
+from training.geometry import scaled_intrinsics
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the loss sees of a batch: un-augmented images in [0, 1] and their geometry.
+
+    target [B, 3, H, W]; sources [S, B, 3, H, W]; intrinsics in pixels of these images:
+    target [B, 4], sources [S, B, 4]; source_T_target [S, B, 4, 4]; depth_factor [B], the focal
+    correction of training.geometry.focal_factor (ones for the training camera).
+    """
+
+    target: Tensor
+    sources: Tensor
+    target_intrinsics: Tensor
+    source_intrinsics: Tensor
+    source_T_target: Tensor
+    depth_factor: Tensor
+
+    def samples(self) -> Iterator['Views']:
+        """The same, one sample at a time (B = 1)."""
+        for i in range(self.target.shape[0]):
+            one = slice(i, i + 1)
+            yield Views(
+                self.target[one],
+                self.sources[:, one],
+                self.target_intrinsics[one],
+                self.source_intrinsics[:, one],
+                self.source_T_target[:, one],
+                self.depth_factor[one],
+            )
+
+    def shrunk(self, divisor: int) -> 'Views':
+        """The same seen in images of 1 / divisor the size, H and W multiples of it."""
+
+        def shrink(images: Tensor) -> Tensor:
+            flat = functional.avg_pool2d(images.flatten(0, -4), divisor)
+            return flat.unflatten(0, images.shape[:-3])
+
+        return Views(
+            shrink(self.target),
+            shrink(self.sources),
+            scaled_intrinsics(self.target_intrinsics, 1 / divisor),
+            scaled_intrinsics(self.source_intrinsics, 1 / divisor),
+            self.source_T_target,
+            self.depth_factor,
+        )
