@@ -21,9 +21,9 @@ from depth_ros import transport
 from depth_ros.backends import BackendOptions, open_backend
 from depth_ros.errors import DepthRosError
 from depth_ros.model import DEFAULT_MODEL, Model, ScaleKind
+from depth_ros.ros_distro import ros_distro
 
 TIMED_RUNS = 10
-ROS_WHEEL_DISTROS = ('jazzy', 'kilted')
 # Twice what export accepted: another processor rounds differently, a wrong runtime is far off.
 PARITY_MARGIN = 2.0
 
@@ -72,17 +72,7 @@ def check_ros() -> Finding:
         middleware = rclpy.get_rmw_implementation_identifier()
     except Exception as error:  # a broken middleware raises errors of its own
         return Finding('rclpy', State.BROKEN, _first_line(error), cure)
-    return Finding('rclpy', State.OK, f'ROS 2 {ros_distro() or "(distro unknown)"}, {middleware}')
-
-
-def ros_distro() -> str | None:
-    """'jazzy', 'kilted', ...: of the sourced ROS install, else of the installed wheels."""
-    if os.environ.get('ROS_DISTRO'):
-        return os.environ['ROS_DISTRO']
-    for distro in ROS_WHEEL_DISTROS:
-        if _version(f'ros-{distro}-rclpy'):
-            return distro
-    return None
+    return Finding('rclpy', State.OK, f'ROS 2 {ros_distro(os.environ) or "(distro unknown)"}, {middleware}')
 
 
 def check_transport() -> list[Finding]:

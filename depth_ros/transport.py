@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from depth_ros.resources import config_file
+from depth_ros.ros_distro import ros_distro
 
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 """Where Fast DDS looks for a profile: version 3 (Kilted) the first, version 2 the second."""
+
+_FAST_DDS_2 = ('humble', 'iron', 'jazzy')
+"""Distributions whose Fast DDS reads the second name; later ones warn where they see it."""
 
 IMPLICIT_PROFILES = ('DEFAULT_FASTDDS_PROFILES.xml', 'DEFAULT_FASTRTPS_PROFILES.xml')
 """Files that Fast DDS reads by itself from the working directory."""
@@ -63,7 +67,7 @@ def profile_variables(
     if not uses_fast_dds(environment) or user_profile(environment, directory) is not None:
         return {}
     profile = str(config_file('fastdds.xml'))
-    return dict.fromkeys(PROFILE_VARIABLES, profile)
+    return dict.fromkeys(_variables(environment), profile)
 
 
 def use_profile() -> None:
@@ -114,5 +118,10 @@ def find_problems(
 def profile_cure() -> str:
     """One line telling how to run the process that publishes images with the profile."""
     profile = config_file('fastdds.xml')
-    settings = ' '.join(f'{variable}={profile}' for variable in PROFILE_VARIABLES)
+    settings = ' '.join(f'{variable}={profile}' for variable in _variables(os.environ))
     return f'start the image publisher with {settings}'
+
+
+def _variables(environment: Mapping[str, str]) -> tuple[str, ...]:
+    distro = ros_distro(environment)
+    return PROFILE_VARIABLES if distro is None or distro in _FAST_DDS_2 else PROFILE_VARIABLES[:1]

@@ -11,9 +11,15 @@ from depth_ros.resources import config_file
 NAMESPACE = '{http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles}'
 
 
-def test_profile_is_set_under_both_names(tmp_path):
-    added = transport.profile_variables({}, tmp_path)
-    assert set(added) == {'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'}
+@pytest.mark.parametrize(('distro', 'names'), [
+    ('humble', {'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'}),
+    ('jazzy', {'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'}),
+    ('kilted', {'FASTDDS_DEFAULT_PROFILES_FILE'}),
+    ('rolling', {'FASTDDS_DEFAULT_PROFILES_FILE'}),
+])  # fmt: skip
+def test_profile_is_set_under_the_names_that_the_distro_reads(distro, names, tmp_path):
+    added = transport.profile_variables({'ROS_DISTRO': distro}, tmp_path)
+    assert set(added) == names
     assert {Path(path).name for path in added.values()} == {'fastdds.xml'}
 
 
@@ -37,7 +43,7 @@ def test_other_middleware_is_left_alone(tmp_path):
 def test_missing_profile_is_a_problem_with_its_cure(tmp_path):
     problems = transport.find_problems({}, tmp_path)
     assert 'without a profile' in problems[0].what
-    assert 'FASTRTPS_DEFAULT_PROFILES_FILE=' in problems[0].cure
+    assert 'FASTDDS_DEFAULT_PROFILES_FILE=' in problems[0].cure
 
 
 def test_profile_that_does_not_exist_is_a_problem(tmp_path):

@@ -26,10 +26,10 @@ from depth_ros.demo.summary import (
     latency,
     path_figures,
 )
-from depth_ros.doctor import ros_distro
 from depth_ros.errors import DepthRosError
 from depth_ros.evaluation.report import write_whole
 from depth_ros.model import Model, ScaleKind
+from depth_ros.ros_distro import ros_distro
 
 START_SECONDS = 60.0
 """The node loads its model and both find each other."""
@@ -88,7 +88,7 @@ def _graph_of_its_own() -> dict[str, str]:
         'ROS_DOMAIN_ID': str(random.randint(1, 100)),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
     }
-    if ros_distro() == 'humble':  # it does not know the other variable yet
+    if ros_distro(os.environ) == 'humble':  # it does not know the other variable yet
         variables['ROS_LOCALHOST_ONLY'] = '1'
     return variables
 
@@ -225,7 +225,7 @@ def _summary(request: DemoRequest, run: Run, accuracy: Accuracy, shot: Shot) -> 
         backend=diagnostics['backend'],
         scale_source=_scale_source(request, diagnostics),
         torch_imported=run.torch_imported,
-        distro=ros_distro(),
+        distro=ros_distro(os.environ),
         middleware=run.middleware,
         python=platform.python_version(),
         cores=len(os.sched_getaffinity(0)),
