@@ -72,7 +72,8 @@ def check_ros() -> Finding:
         middleware = rclpy.get_rmw_implementation_identifier()
     except Exception as error:  # a broken middleware raises errors of its own
         return Finding('rclpy', State.BROKEN, _first_line(error), cure)
-    return Finding('rclpy', State.OK, f'ROS 2 {ros_distro(os.environ) or "(distro unknown)"}, {middleware}')
+    distro = ros_distro(os.environ) or '(distro unknown)'
+    return Finding('rclpy', State.OK, f'ROS 2 {distro}, {middleware}')
 
 
 def check_transport() -> list[Finding]:
