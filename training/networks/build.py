@@ -20,7 +20,8 @@ class NetworkConfig:
     """What a depth network and its pose network are made of.
 
     decoder_channels: widths of the depth decoder, finest level first. pose_channels: hidden
-    width of the pose decoder. min_depth, max_depth: range of the depth network in its unit.
+    width of the pose decoder. pose_pretrained: initial weights of the pose backbone; None: as
+    pretrained. min_depth, max_depth: range of the depth network in its unit.
     The defaults are Monodepth2's published networks with random weights.
     """
 
@@ -28,6 +29,7 @@ class NetworkConfig:
     pretrained: PretrainedWeights = PretrainedWeights.NONE
     decoder_channels: tuple[int, ...] = (16, 32, 64, 128, 256)
     pose_backbone: str = 'resnet18'
+    pose_pretrained: PretrainedWeights | None = None
     pose_channels: int = 256
     min_depth: float = 0.1
     max_depth: float = 100.0
@@ -47,13 +49,14 @@ class NetworkConfig:
 
 def build_depth_net(config: NetworkConfig) -> DepthNet:
     """The depth network of a configuration, its backbone initialised as configured."""
-    backbone = _build_backbone(config.backbone, 1, config)
+    backbone = _build_backbone(config.backbone, 1, config.pretrained)
     return _channels_last(DepthNet(backbone, config.decoder_channels))
 
 
 def build_pose_net(config: NetworkConfig) -> PoseNet:
     """The pose network of a configuration, its backbone initialised as configured."""
-    backbone = _build_backbone(config.pose_backbone, 2, config)
+    weights = config.pretrained if config.pose_pretrained is None else config.pose_pretrained
+    backbone = _build_backbone(config.pose_backbone, 2, weights)
     return _channels_last(PoseNet(backbone, config.pose_channels))
 
 
@@ -62,8 +65,8 @@ def _channels_last(net: Net) -> Net:
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _build_backbone(name: str, images: int, config: NetworkConfig) -> Backbone:
-    backbone = Backbone(name, images, pretrained=config.pretrained is PretrainedWeights.TIMM)
-    if config.pretrained is PretrainedWeights.LITE0_PACKAGE:
+def _build_backbone(name: str, images: int, weights: PretrainedWeights) -> Backbone:
+    backbone = Backbone(name, images, pretrained=weights is PretrainedWeights.TIMM)
+    if weights is PretrainedWeights.LITE0_PACKAGE:
         load_lite0_package(backbone)
     return backbone
