@@ -1,9 +1,9 @@
 """The depth node: camera images to metric depth, egomotion and point clouds.
 
 A lifecycle node; what a configured one holds stands in depth_ros.ros.engine, the computing in
-depth_ros.pipeline. Threads: one of the executor only stores images and camera_info, others serve
-parameters, services and timers, one worker owns the model, one loader prepares the next. Run it
-as `ros2 run depth_ros depth_node` or `python -m depth_ros.node`.
+depth_ros.pipeline. Threads: one only stores images and camera_info, one serves parameters,
+services and timers, one worker owns the model, one loader prepares the next. Run it as
+`ros2 run depth_ros depth_node` or `python -m depth_ros.node`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
@@ -30,6 +29,7 @@ from depth_ros.errors import DepthRosError
 from depth_ros.parameters import TABLE
 from depth_ros.ros.declare import declare_parameters
 from depth_ros.ros.engine import DepthEngine
+from depth_ros.ros.executors import NodeThreads
 from depth_ros.ros.health import Health, Level, Problem, Trouble
 from depth_ros.ros.monitor import Monitor
 from depth_ros.ros.transforms import require_tf
@@ -37,9 +37,6 @@ from depth_ros.ros.transforms import require_tf
 _TABLE_NAMES = frozenset(entry.name for entry in TABLE)
 _LOADING_NAMES = frozenset({'model', 'backend', 'device', 'threads'})
 """Parameters that take effect by loading a model."""
-
-_EXECUTOR_THREADS = 4
-"""One each for inputs, services and parameters, diagnostics, and other topics."""
 
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -55,6 +52,7 @@ class DepthNode(LifecycleNode):
         """
         super().__init__('depth_node')
         self.parameters = declare_parameters(self)
+        self.input_group = MutuallyExclusiveCallbackGroup()
         self._state = 'unconfigured'
         self._engine: DepthEngine | None = None
         self._health = Health()
@@ -65,7 +63,6 @@ class DepthNode(LifecycleNode):
         self.create_timer(
             1.0,
             self._on_second,
-            MutuallyExclusiveCallbackGroup(),
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
         self._jump_handle = self.get_clock().create_jump_callback(
@@ -78,7 +75,9 @@ class DepthNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Check the model, create the outputs, and begin to load; loading goes on behind."""
         try:
-            self._engine = DepthEngine(self, self.parameters, self._health, self._monitor)
+            self._engine = DepthEngine(
+                self, self.parameters, self.input_group, self._health, self._monitor
+            )
         except DepthRosError as error:
             self._monitor.report(Trouble.MODEL, Problem(Level.ERROR, str(error)))
             return _FAILURE
@@ -204,28 +203,16 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f'depth_node: error: {error}', file=sys.stderr)
         rclpy.shutdown()
         return 2
-    executor = MultiThreadedExecutor(num_threads=_EXECUTOR_THREADS)
-    executor.add_node(node)
+    threads = NodeThreads(node, node.input_group)
     if node.parameters.autostart and node.trigger_configure() == _SUCCESS:
         node.trigger_activate()
-    spinning = threading.Thread(target=_spin, args=(executor, stopped), name='executor')
-    spinning.start()
+    threads.start()
     # The main thread alone runs Python's signal handlers, so it does nothing else.
     stopped.wait()
-    executor.shutdown()
-    spinning.join()
+    threads.stop()
     node.close()
     rclpy.shutdown()
     return 0
-
-
-def _spin(executor: MultiThreadedExecutor, stopped: threading.Event) -> None:
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        pass
-    finally:
-        stopped.set()
 
 
 if __name__ == '__main__':

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.callback_groups import CallbackGroup
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -38,9 +38,21 @@ class DepthEngine:
     """
 
     def __init__(
-        self, node: LifecycleNode, parameters: NodeParameters, health: Health, monitor: Monitor
+        self,
+        node: LifecycleNode,
+        parameters: NodeParameters,
+        input_group: CallbackGroup,
+        health: Health,
+        monitor: Monitor,
     ) -> None:
         """Check the model, create the outputs, and begin to load.
+
+        Args:
+            node: whose topics are used.
+            parameters: as they are now.
+            input_group: of images and camera_info.
+            health: counts frames.
+            monitor: takes what goes wrong.
 
         Raises:
             DepthRosError: there is no such model, or it has not the scale that is asked for.
@@ -51,7 +63,7 @@ class DepthEngine:
         self._parameters = parameters
         self._health = health
         self._monitor = monitor
-        self._group = MutuallyExclusiveCallbackGroup()
+        self._input_group = input_group
         self._infos = CameraInfos()
         self._transforms = StaticTransforms()
         self._outputs = Outputs(node)
@@ -69,9 +81,7 @@ class DepthEngine:
         self._loaded: LoadedModel | None = None
         self._broadcaster: TransformBroadcaster | None = None
         self._odometry_input: Subscription | None = None
-        self._static_input = listen_to_static_transforms(
-            node, self._on_static_transforms, self._group
-        )
+        self._static_input = listen_to_static_transforms(node, self._on_static_transforms)
         self._follow(parameters)
         self._loader = ModelLoader(self._on_loaded, self._on_load_failed)
         self._loader.request(LoadRequest(self._model, parameters.backend_options))
@@ -98,7 +108,11 @@ class DepthEngine:
         self._processor.reset('the node was activated')
         self._worker.start()
         self._inputs = Inputs(
-            self._node, self._parameters.image_transport, self._infos, self._on_image
+            self._node,
+            self._parameters.image_transport,
+            self._infos,
+            self._on_image,
+            self._input_group,
         )
 
     def deactivate(self) -> None:
@@ -171,7 +185,6 @@ class DepthEngine:
                 'odometry',
                 self._on_odometry,
                 qos_profile_sensor_data,
-                callback_group=self._group,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
         elif not wanted and self._odometry_input is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.callback_groups import CallbackGroup
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -58,6 +58,7 @@ class Inputs:
         transport: ImageTransport,
         infos: CameraInfos,
         take_image: Callable[[Arrival], None],
+        group: CallbackGroup,
     ) -> None:
         """Subscribe.
 
@@ -66,6 +67,7 @@ class Inputs:
             transport: raw or compressed images.
             infos: where camera_info is stored.
             take_image: where images are stored.
+            group: of the callbacks.
         """
         self._node = node
         self._infos = infos
@@ -74,7 +76,6 @@ class Inputs:
         self._infos_since_image = 0
         self.image_topic = image_topic(node, transport)
         image_type = Image if transport is ImageTransport.RAW else CompressedImage
-        group = MutuallyExclusiveCallbackGroup()
         self._subscriptions = [
             node.create_subscription(
                 message_type,

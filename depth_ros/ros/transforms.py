@@ -8,7 +8,6 @@ from typing import Any
 
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
-from rclpy.callback_groups import CallbackGroup
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -92,9 +91,7 @@ class TransformBroadcaster:
 
 
 def listen_to_static_transforms(
-    node: LifecycleNode,
-    store: Callable[[Iterable[TransformStamped]], None],
-    callback_group: CallbackGroup,
+    node: LifecycleNode, store: Callable[[Iterable[TransformStamped]], None]
 ) -> Subscription | None:
     """Subscribe to /tf_static; None where tf2_msgs is not installed."""
     message_type = tf_message_type()
@@ -109,6 +106,5 @@ def listen_to_static_transforms(
         '/tf_static',
         receive,
         QoSProfile(depth=_DEPTH, durability=DurabilityPolicy.TRANSIENT_LOCAL),
-        callback_group=callback_group,
         qos_overriding_options=QoSOverridingOptions.with_default_policies(),
     )
