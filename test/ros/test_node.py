@@ -20,6 +20,7 @@ from ros_harness import (
     info_message,
     wait_for,
 )
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
 
@@ -466,3 +467,30 @@ def test_large_best_effort_images_all_arrive_with_the_profile(
             camera.send(image)
             time.sleep(0.08)
         wait_for(lambda: arrived() - before >= 19, lambda: f'19 of 20: {arrived() - before}')
+
+
+def test_time_that_goes_back_resets_the_odometry(network, peer, model):
+    odometry = peer.collect(Odometry, 'odom')
+    camera = Camera(peer)
+    with network.depth_node(model=model, use_sim_time=True) as node:
+        camera.send_until(odometry, 8)
+        assert odometry[-1].pose.pose.position.x > 0.1
+        for seconds in (200, 201, 100):
+            clock = Clock()
+            clock.clock.sec = seconds
+            peer.publish('/clock', clock)
+            time.sleep(0.2)
+        wait_for(lambda: 'ROS time went back' in node.log, 'the reset')
+        camera.send_until(odometry, 1)
+        assert odometry[-1].pose.pose.position.x < 0.05
+
+
+def test_a_loop_of_the_bag_resets_the_odometry_by_the_stamps_alone(network, peer, model):
+    odometry = peer.collect(Odometry, 'odom')
+    camera = Camera(peer)
+    with network.depth_node(model=model):
+        camera.send_until(odometry, 8)
+        assert odometry[-1].pose.pose.position.x > 0.1
+        camera.sent = 0
+        camera.send_until(odometry, 1)
+        assert odometry[-1].pose.pose.position.x < 0.05
