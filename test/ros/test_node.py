@@ -10,7 +10,9 @@ import cv2
 import graphs
 import numpy as np
 import pytest
+from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_harness import (
     FRAME,
     RELIABLE,
@@ -257,7 +259,7 @@ def test_images_that_do_not_come_are_told_with_the_cure(network, peer, model):
             peer.publish('camera_info', info_message(WIDTH, HEIGHT, START + index))
         told = peer.wait_diagnosis(lambda d: 'wrong: transport' in d)
         assert 'camera_info arrives, images on /image do not' in told['wrong: transport']
-        assert 'FASTRTPS_DEFAULT_PROFILES_FILE=' in told['cure: transport']
+        assert '_DEFAULT_PROFILES_FILE=' in told['cure: transport']
 
 
 def test_newest_picture_wins_and_overtaken_ones_are_counted(network, peer, model):
@@ -289,7 +291,7 @@ def test_lifecycle_from_outside(network, peer, model):
             assert peer.transition('activate')
             camera.send_until(depths, 2)
             assert peer.transition('deactivate')
-            assert peer.node.count_subscribers('/image') == 0
+            wait_for(lambda: peer.node.count_subscribers('/image') == 0, 'its leaving /image')
             assert peer.transition('activate')
             camera.send_until(depths, 2)
             assert peer.transition('deactivate')
@@ -366,7 +368,7 @@ def test_dynamic_parameters_take_effect_and_others_are_refused(network, peer, mo
             ('model', '/no/such/model', '/no/such/model'),
             ('point_stride', 65, '64'),
             ('image_transport', 'compressed', 'read-only'),
-            ('publish_tf', 'yes', 'BOOL'),
+            ('publish_tf', 'yes', 'parameter type'),
             ('camera_in_base', [1.0], '6 finite numbers'),
         ):
             result = peer.set_parameter(name, value)
@@ -447,6 +449,48 @@ def test_transforms_are_refused_without_tf2_msgs(network, peer, model):
         result = peer.set_parameter('publish_tf', True)
         assert not result.successful
         assert 'tf2_msgs' in result.reason
+
+
+def test_transforms_join_odom_base_and_camera(network, peer, model):
+    TFMessage = pytest.importorskip('tf2_msgs.msg').TFMessage
+    odometry = peer.collect(Odometry, 'odom')
+    transforms = peer.collect(TFMessage, '/tf')
+    camera = Camera(peer)
+    with network.depth_node(model=model, publish_tf=True):
+        camera.send_until(odometry, 5)
+        stamp = stamp_of(odometry[-1])
+        message = wait_for(
+            lambda: next((t for t in transforms if stamp_of(t.transforms[0]) == stamp), None),
+            'its transforms',
+        )
+        links = [(t.header.frame_id, t.child_frame_id) for t in message.transforms]
+        assert links == [('odom', 'camera_frame'), ('camera_frame', FRAME)]
+        body, optical = (t.transform for t in message.transforms)
+        assert body.translation.x == odometry[-1].pose.pose.position.x
+        q = optical.rotation
+        np.testing.assert_allclose([q.x, q.y, q.z, q.w], [-0.5, 0.5, -0.5, 0.5], atol=1e-12)
+        assert peer.set_parameter('publish_tf', False).successful
+        wait_for(lambda: peer.node.count_publishers('/tf') == 0, 'its leaving /tf')
+
+
+def test_position_of_the_camera_comes_from_tf_static(network, peer, model):
+    TFMessage = pytest.importorskip('tf2_msgs.msg').TFMessage
+    odometry = peer.collect(Odometry, 'odom')
+    camera = Camera(peer)
+    with network.depth_node(model=model, base_frame='base_link'):
+        camera.send()
+        told = peer.wait_diagnosis(lambda d: camera.send() and 'wrong: odometry' in d)
+        assert 'base_link and camera_optical_frame' in told['wrong: odometry']
+        transform = TransformStamped(child_frame_id=FRAME)
+        transform.header.frame_id = 'base_link'
+        transform.transform.rotation.w = 1.0  # the base has optical axes: z is ahead
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        peer.publish('/tf_static', TFMessage(transforms=[transform]), latched)
+        camera.send_until(odometry, 8)
+    last = odometry[-1]
+    assert last.child_frame_id == 'base_link'
+    assert last.pose.pose.position.z > 0.1
+    assert abs(last.pose.pose.position.x) < 1e-6
 
 
 @pytest.mark.parametrize(('width', 'height'), [(640, 480), (1280, 720)])
