@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_ros import transport
+from depth_ros.ros_domain import pick_free_domain
 
 ROOT = Path(__file__).resolve().parents[1]
 FRAME = 'camera_optical_frame'
@@ -85,8 +85,7 @@ class Network:
             profile: whether processes get the Fast DDS profile.
         """
         self.folder = folder
-        # Above 100 the ports of DDS meet those that Linux hands out.
-        self.domain = random.SystemRandom().randrange(1, 101)
+        self.domain = pick_free_domain()
         plain = {k: v for k, v in os.environ.items() if k not in transport.PROFILE_VARIABLES}
         self.environment = {
             **plain,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from depth_ros.errors import DepthRosError
 from depth_ros.evaluation.report import write_whole
 from depth_ros.model import Model, ScaleKind
 from depth_ros.ros_distro import ros_distro
+from depth_ros.ros_domain import pick_free_domain
 
 START_SECONDS = 60.0
 """The node loads its model and both find each other."""
@@ -85,7 +85,7 @@ def run_demo(request: DemoRequest, tell: Callable[[str], None]) -> Summary:
 def _graph_of_its_own() -> dict[str, str]:
     """Environment of a ROS graph that no other process on the network takes part in."""
     variables = {
-        'ROS_DOMAIN_ID': str(random.randint(1, 100)),
+        'ROS_DOMAIN_ID': str(pick_free_domain()),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
     }
     if ros_distro(os.environ) == 'humble':  # it does not know the other variable yet
