@@ -100,7 +100,9 @@ class NodeParameters:
     )
     output_size: OutputSize = field(
         default=OutputSize.CAMERA,
-        metadata=_meaning('Size of depth and confidence. camera: of its image; network: of what it answers.'),
+        metadata=_meaning(
+            'Size of depth and confidence. camera: of its image; network: of what it answers.'
+        ),
     )
     scale_source: ScaleSource = field(
         default=ScaleSource.MODEL,
