@@ -90,6 +90,8 @@ class OdometrySettings:
 
     max_gap_s: float = 1.0
     """A longer pause between frames starts a new world."""
+    refine: bool = True
+    """Make the network's motions exact with tracked features (depth_ros.motion_refinement)."""
 
 
 @dataclass

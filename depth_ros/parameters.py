@@ -16,6 +16,7 @@ from typing import Any
 
 from depth_ros.backends import BackendKind, BackendOptions, Device
 from depth_ros.camera import RectifyMode
+from depth_ros.egomotion import OdometrySettings
 from depth_ros.errors import ConfigError
 from depth_ros.ground_plane import LEVEL
 from depth_ros.model import DEFAULT_MODEL
@@ -128,6 +129,12 @@ class NodeParameters:
     point_stride: int = field(
         default=1, metadata=_meaning('points has every n-th pixel of every n-th row.', 1, 64)
     )
+    refine_motion: bool = field(
+        default=True,
+        metadata=_meaning(
+            'Make the motions of the pose network exact by features tracked between frames.'
+        ),
+    )
     odom_frame: str = field(
         default='odom', metadata=_meaning('Frame in which odom gives the pose.')
     )
@@ -181,7 +188,10 @@ class NodeParameters:
             down=down,
         )
         return TrackSettings(
-            output_size=self.output_size, scale=scale, min_confidence=self.min_confidence
+            output_size=self.output_size,
+            scale=scale,
+            odometry=OdometrySettings(refine=self.refine_motion),
+            min_confidence=self.min_confidence,
         )
 
     def changed(self, values: Mapping[str, Value]) -> NodeParameters:

@@ -22,6 +22,7 @@ from depth_ros.egomotion import (
 )
 from depth_ros.errors import ConfigError
 from depth_ros.grids import CameraGrid, Grid, NetworkGrid
+from depth_ros.motion_refinement import MotionRefiner
 from depth_ros.scale import ScaleSettings, ScaleSource, ScaleState, make_scale
 from depth_ros.standstill import is_blind, stands_still, thumbnail
 
@@ -117,6 +118,7 @@ class _Camera:
         intrinsics = view.grid_intrinsics(spec.depth_width, spec.depth_height)
         self.rays = intrinsics.rays()[window.slices]
         self.reprojection = ReprojectionConfidence(view.network_intrinsics)
+        self.refiner = MotionRefiner(view.network_intrinsics, view.visible)
 
     def took(self, frame: Frame) -> bool:
         return self.intrinsics == frame.intrinsics and self.frame_id == frame.frame_id
@@ -219,7 +221,7 @@ class CameraTrack:
         followed = _Followed()
         confidence = None
         if self._tracker is not None and self._needs_motion(wanted):
-            followed = self._follow(self._tracker, frame.stamp_ns, camera)
+            followed = self._follow(self._tracker, frame.stamp_ns, camera, depth)
             clock.lap('pose')
             if self._judges(wanted) and followed.motion is not None:
                 confidence = self._judged(camera, depth, followed.reference, followed.motion)
@@ -266,7 +268,9 @@ class CameraTrack:
         pictures[Reference.EARLIER_KEYFRAME] = pictures[Reference.KEYFRAME]
         pictures[Reference.KEYFRAME], self._current = self._current, unused
 
-    def _follow(self, tracker: OdometryTracker, stamp_ns: int, camera: _Camera) -> _Followed:
+    def _follow(
+        self, tracker: OdometryTracker, stamp_ns: int, camera: _Camera, depth: np.ndarray
+    ) -> _Followed:
         """Place the current picture against a keyframe."""
         scale = self._scale.state
         if scale.valid and not self._world_is_metric:
@@ -291,6 +295,8 @@ class CameraTrack:
             state, motion = tracker.hold(stamp_ns), np.zeros(6)
         else:
             motion = self._pipeline.motion(previous.pixels, current.pixels, camera.view)
+            if self._settings.odometry.refine:
+                motion = camera.refiner(previous.pixels[0], current.pixels[0], depth, motion)
             factor = scale.factor if scale.valid else 1.0
             state = tracker.update(stamp_ns, motion, factor, reference)
             motion = None if state.tracking is Tracking.LOST else motion

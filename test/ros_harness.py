@@ -116,6 +116,8 @@ class Network:
 
     def depth_node(self, *remappings: str, **parameters: Any):
         """Start the depth node with parameters, and remappings written `from:=to`."""
+        # The graphs of the tests answer motions that the pictures do not show.
+        parameters = {'refine_motion': False, **parameters}
         arguments = ['--ros-args']
         for name, value in parameters.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)

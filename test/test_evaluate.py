@@ -34,7 +34,8 @@ ALL = Selection()
 
 def run(model: Model, bag, selection=ALL, **changes):
     pipeline = DepthPipeline.open(model)
-    request = EvaluationRequest(bag=bag, selection=selection, **changes)
+    request = EvaluationRequest(
+        bag=bag, selection=selection, refine_motion=False, **changes)
     return evaluate(request, pipeline, lambda done: None)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from depth_ros import se3
 from depth_ros.camera import Intrinsics
-from depth_ros.egomotion import Tracking
+from depth_ros.egomotion import OdometrySettings, Tracking
 from depth_ros.errors import ConfigError
 from depth_ros.model import Fit, Model, ScaleKind
 from depth_ros.pipeline import (
@@ -27,6 +27,8 @@ from depth_ros.scale import ScaleSettings, ScaleSource
 CAMERA = Intrinsics(100, 100, 63.5, 47.5, 128, 96)
 STEP_NS = 50_000_000
 EVERYTHING = Wanted(egomotion=True, confidence=True, image=True)
+# The graphs of these tests answer motions that their pictures do not show.
+AS_ANSWERED = OdometrySettings(refine=False)
 
 
 def texture(shift=0.0, camera=CAMERA):
@@ -52,7 +54,9 @@ def make_track(folder, settings=None, motion=graphs.FORWARD, depth=None, **spec)
     model_spec = graphs.spec(**spec)
     profile = None if depth is None else graphs.flat_depth_graph(model_spec, depth)
     model = graphs.write_model(folder, model_spec, profile, motion)
-    return CameraTrack(DepthPipeline.open(model), settings)
+    return CameraTrack(
+        DepthPipeline.open(model), settings or TrackSettings(odometry=AS_ANSWERED)
+    )
 
 
 def test_an_estimate_belongs_to_its_frame(tmp_path):
@@ -85,7 +89,8 @@ def test_network_and_camera_pixels_show_the_same(tmp_path, fit):
     frame = Frame(0, texture(camera=wide), wide)
     at = {}
     for size in OutputSize:
-        track = make_track(tmp_path / size.value, TrackSettings(output_size=size), fit=fit)
+        settings = TrackSettings(odometry=AS_ANSWERED, output_size=size)
+        track = make_track(tmp_path / size.value, settings, fit=fit)
         at[size] = track.process(frame, EVERYTHING)
     camera, network = at[OutputSize.CAMERA], at[OutputSize.NETWORK]
     assert network.image.shape[:2] == network.depth_m.shape
@@ -104,7 +109,7 @@ def test_a_network_of_half_size_depth(tmp_path):
     graph = graphs.flat_depth_graph(spec, np.full((24, 32), 3.0))
     pipeline = DepthPipeline.open(graphs.write_model(tmp_path, spec, graph))
     for size, shape in ((OutputSize.CAMERA, (96, 128)), (OutputSize.NETWORK, (24, 32))):
-        track = CameraTrack(pipeline, TrackSettings(output_size=size))
+        track = CameraTrack(pipeline, TrackSettings(odometry=AS_ANSWERED, output_size=size))
         for frame in frames(2):
             estimate = track.process(frame, EVERYTHING)
         assert estimate.depth_m.shape == shape
@@ -141,7 +146,9 @@ def test_pictures_and_stamps_of_a_pair_belong_together(tmp_path, rate_hz):
     spec = graphs.spec()
     graphs.write_model(tmp_path, spec)
     onnx.save(brightness_pose_graph(spec, per_grey=0.015), tmp_path / 'pose.onnx')
-    track = CameraTrack(DepthPipeline.open(Model.load(tmp_path)))
+    track = CameraTrack(
+        DepthPipeline.open(Model.load(tmp_path)), TrackSettings(odometry=AS_ANSWERED)
+    )
     detail = texture().astype(np.float32) - 128
     for index in range(60):
         level = 60 + 30 * index / rate_hz
@@ -171,7 +178,7 @@ def test_nothing_unwanted_is_computed(tmp_path):
 
 def test_a_model_without_pose_gives_depth(tmp_path):
     model = graphs.write_model(tmp_path, graphs.spec(motion=None))
-    track = CameraTrack(DepthPipeline.open(model))
+    track = CameraTrack(DepthPipeline.open(model), TrackSettings(odometry=AS_ANSWERED))
     estimate = [track.process(frame, EVERYTHING) for frame in frames(2)][-1]
     assert np.isfinite(estimate.depth_m).all()
     assert estimate.odometry is None
@@ -232,7 +239,8 @@ def test_reset_by_the_caller(tmp_path):
 
 
 def test_a_fixed_factor_scales_depth_and_path(tmp_path):
-    fixed = TrackSettings(scale=ScaleSettings(source=ScaleSource.FIXED, factor=5.0))
+    scale = ScaleSettings(source=ScaleSource.FIXED, factor=5.0)
+    fixed = TrackSettings(odometry=AS_ANSWERED, scale=scale)
     plain, scaled = make_track(tmp_path / 'a'), make_track(tmp_path / 'b', fixed)
     for frame in frames(6):
         one, five = plain.process(frame), scaled.process(frame)
@@ -248,7 +256,8 @@ def test_an_up_to_scale_model_is_refused_metres(tmp_path):
 
 
 def test_no_scale_is_no_depth_until_odometry_tells_it(tmp_path):
-    settings = TrackSettings(scale=ScaleSettings(source=ScaleSource.ODOMETRY))
+    scale = ScaleSettings(source=ScaleSource.ODOMETRY)
+    settings = TrackSettings(odometry=AS_ANSWERED, scale=scale)
     track = make_track(
         tmp_path, settings, depth=np.full((48, 64), 2.0), scale=ScaleKind.UP_TO_SCALE
     )
@@ -276,14 +285,14 @@ def test_camera_height_tells_the_scale(tmp_path):
     with np.errstate(divide='ignore'):
         floor = np.where(rays[..., 1] > 0, 0.5 / rays[..., 1], 40.0).clip(max=40.0)
     height = ScaleSettings(source=ScaleSource.CAMERA_HEIGHT, camera_height_m=1.5)
-    track = make_track(tmp_path, TrackSettings(scale=height), depth=floor)
+    track = make_track(tmp_path, TrackSettings(odometry=AS_ANSWERED, scale=height), depth=floor)
     estimate = track.process(frames(1)[0])
     assert estimate.scale.factor == pytest.approx(3.0, rel=0.01)
     assert np.isfinite(estimate.depth_m).all()
 
 
 def test_confidence_masks_depth(tmp_path):
-    settings = TrackSettings(min_confidence=0.9)
+    settings = TrackSettings(odometry=AS_ANSWERED, min_confidence=0.9)
     track = make_track(tmp_path, settings, depth=np.full((48, 64), 2.0))
     estimates = [track.process(frame, EVERYTHING) for frame in frames(3)]
     assert np.isfinite(estimates[0].depth_m).all()
@@ -296,7 +305,7 @@ def test_other_settings_keep_the_path(tmp_path):
     track = make_track(tmp_path)
     sequence = frames(12)
     before = [track.process(frame) for frame in sequence[:9]][-1]
-    track.change_settings(TrackSettings(output_size=OutputSize.NETWORK))
+    track.change_settings(TrackSettings(odometry=AS_ANSWERED, output_size=OutputSize.NETWORK))
     after = track.process(sequence[9])
     assert before.depth_m.shape == (96, 128)
     assert after.depth_m.shape == (48, 64)
@@ -309,18 +318,18 @@ def test_another_scale_starts_a_new_world(tmp_path):
     sequence = frames(3)
     plain = [track.process(frame) for frame in sequence[:2]][-1]
     fixed = ScaleSettings(source=ScaleSource.FIXED, factor=2.0)
-    track.change_settings(TrackSettings(scale=fixed))
+    track.change_settings(TrackSettings(odometry=AS_ANSWERED, scale=fixed))
     scaled = track.process(sequence[2])
     assert scaled.odometry.reset_reason == 'the scale settings changed'
     assert scaled.depth_m.mean() == pytest.approx(2 * plain.depth_m.mean(), rel=0.05)
 
 
 def test_refused_settings_change_nothing(tmp_path):
-    none = TrackSettings(scale=ScaleSettings(source=ScaleSource.NONE))
+    none = TrackSettings(odometry=AS_ANSWERED, scale=ScaleSettings(source=ScaleSource.NONE))
     track = make_track(tmp_path, none, scale=ScaleKind.UP_TO_SCALE)
     track.process(frames(1)[0])
     with pytest.raises(ConfigError, match='up to scale only'):
-        track.change_settings(TrackSettings())
+        track.change_settings(TrackSettings(odometry=AS_ANSWERED))
     estimate = track.process(frames(2)[1])
     assert estimate.scale.source is ScaleSource.NONE
     assert estimate.odometry.resets == 0
@@ -329,4 +338,4 @@ def test_refused_settings_change_nothing(tmp_path):
 @pytest.mark.parametrize('value', [-0.1, 1.1, math.nan])
 def test_impossible_settings(value):
     with pytest.raises(ConfigError, match='min_confidence'):
-        TrackSettings(min_confidence=value)
+        TrackSettings(odometry=AS_ANSWERED, min_confidence=value)

@@ -18,6 +18,7 @@ from depth_ros.bags import Selection
 from depth_ros.camera import RectifyMode
 from depth_ros.cli.options import (
     add_model_options,
+    add_motion_option,
     add_selection_options,
     add_topic_options,
     open_pipeline,
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--max-depth', type=float, default=80.0, metavar='M',
                         help='farthest truth that counts (default: %(default)s m)')
     add_model_options(parser)
+    add_motion_option(parser)
     add_selection_options(parser)
     guesses = parser.add_argument_group(
         'frames that the guesses know (default: those before the evaluated ones)')
@@ -70,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
         camera_info_topic=args.camera_info,
         depth_topic=args.depth,
         odometry_topic=args.odometry,
+        refine_motion=not args.network_motion,
     )
     with closing(open_pipeline(args)) as pipeline, Progress('evaluated') as progress:
         evaluation = evaluate(request, pipeline, progress.update)

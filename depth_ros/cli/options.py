@@ -31,6 +31,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
                        help='CPU threads; 0: one for each core (default: %(default)s)')
 
 
+def add_motion_option(parser: argparse.ArgumentParser) -> None:
+    """Add how egomotion is found."""
+    parser.add_argument('--network-motion', action='store_true',
+                        help="take the pose network's motions as they are, where by default "
+                             'features tracked between frames make them exact')
+
+
 def open_pipeline(args: argparse.Namespace) -> DepthPipeline:
     """Open what the options of add_model_options name.
 

@@ -27,6 +27,7 @@ from depth_ros.bags import (
 from depth_ros.camera import RectifyMode
 from depth_ros.cli.options import (
     add_model_options,
+    add_motion_option,
     add_scale_options,
     add_selection_options,
     add_topic_options,
@@ -35,6 +36,7 @@ from depth_ros.cli.options import (
     selection_of,
 )
 from depth_ros.cli.progress import Progress
+from depth_ros.egomotion import OdometrySettings
 from depth_ros.errors import BagError, ConfigError
 from depth_ros.estimate_bag import Contents, EstimateWriter
 from depth_ros.image_sources import (
@@ -79,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='pixels of depth and cloud: those of the camera, or the fewer ones '
                              'of the network (default: %(default)s)')
     add_model_options(parser)
+    add_motion_option(parser)
     add_scale_options(parser)
     add_selection_options(parser)
     add_topic_options(parser)
@@ -96,7 +99,11 @@ def run(args: argparse.Namespace) -> int:
     """Process and write."""
     contents = Contents(args.points, args.images)
     wanted = Wanted(egomotion=True, image=args.points or args.images)
-    settings = TrackSettings(OutputSize(args.output_size), scale_settings_of(args))
+    settings = TrackSettings(
+        output_size=OutputSize(args.output_size),
+        scale=scale_settings_of(args),
+        odometry=OdometrySettings(refine=not args.network_motion),
+    )
     source = _open(args)
     with closing(open_pipeline(args)) as pipeline, BagWriter(args.out, Storage(args.storage)) \
             as bag, Progress('processed', source.count) as progress:

@@ -22,7 +22,7 @@ from depth_ros.bags import (
     read_trajectory,
 )
 from depth_ros.camera import RectifyMode
-from depth_ros.egomotion import OdometryState
+from depth_ros.egomotion import OdometrySettings, OdometryState
 from depth_ros.errors import BagError
 from depth_ros.evaluation.alignment import Alignment, align
 from depth_ros.evaluation.depth_scores import DepthScorer, DepthScores
@@ -57,6 +57,8 @@ class EvaluationRequest:
     odometry_topic: str | None = None
     samples: int = 6
     """Frames kept to look at."""
+    refine_motion: bool = True
+    """Whether tracked features refine the pose network's motions, as the node does."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def evaluate(request: EvaluationRequest, pipeline: DepthPipeline,
     topics = _find_topics(request)
     frames = read_frames(request.bag, topics.camera, request.selection)
     truths = _true_depths(request.bag, topics, request.selection)
-    track = CameraTrack(pipeline, _track_settings(pipeline.spec))
+    track = CameraTrack(pipeline, _track_settings(pipeline.spec, request))
     comparison = _DepthComparison(request, topics)
     samples = EvenSamples(request.samples)
     placed: list[OdometryState] = []
@@ -168,10 +170,12 @@ def _find_topics(request: EvaluationRequest) -> _Topics:
     return topics
 
 
-def _track_settings(spec: ModelSpec) -> TrackSettings:
+def _track_settings(spec: ModelSpec, request: EvaluationRequest) -> TrackSettings:
     metric = spec.scale is ScaleKind.METRIC
     return TrackSettings(
-        scale=ScaleSettings(source=ScaleSource.MODEL if metric else ScaleSource.NONE))
+        scale=ScaleSettings(source=ScaleSource.MODEL if metric else ScaleSource.NONE),
+        odometry=OdometrySettings(refine=request.refine_motion),
+    )
 
 
 class _DepthComparison:

@@ -1,0 +1,121 @@
+"""Makes the motion between two frames exact with features that are seen in both.
+
+A pose network answers from two whole images at once and errs by a share of every motion. Corners
+of the current frame, lifted to points by its depth and tracked into the keyframe, fix the same
+motion to a fraction of a pixel; the network's answer is where the search begins, and what stays
+where too few corners agree: in the dark, on plain walls, behind motion blur.
+
+The unit of the translation is that of the depth, so both stay consistent. Sources: Shi and Tomasi,
+Good Features to Track, CVPR 1994; Bouguet's pyramidal Lucas-Kanade tracker; perspective-n-point
+inside RANSAC (Fischler and Bolles, 1981) as OpenCV has them.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from depth_ros.camera import Intrinsics
+
+_CORNERS = 400
+_QUALITY = 0.005
+_MIN_DISTANCE_PX = 5
+_WINDOW = (13, 13)
+_LEVELS = 4
+_ROUND_TRIP_PX = 0.5
+"""A corner tracked there and back must return this close."""
+_INLIER_PX = 1.5
+_ITERATIONS = 100
+_FEWEST_INLIERS = 30
+_LEAST_SHARE = 0.4
+"""Of the tracked corners; below, most of the picture moves otherwise than the world does."""
+
+
+class MotionRefiner:
+    """Refines motions between frames of one camera, on the pixels of the network's input."""
+
+    def __init__(self, intrinsics: Intrinsics, window: tuple[slice, slice]) -> None:
+        """Prepare for frames described by `intrinsics`.
+
+        Args:
+            intrinsics: of the network's input.
+            window: rows and columns of it that show the camera's image; the rest is padding.
+        """
+        self._K = intrinsics.matrix
+        self._mask = np.zeros((intrinsics.height, intrinsics.width), np.uint8)
+        self._mask[window] = 255
+
+    def __call__(
+        self, previous: np.ndarray, current: np.ndarray, depth: np.ndarray, motion: np.ndarray
+    ) -> np.ndarray:
+        """The refined motion, or the one that came in where the frames do not tell better.
+
+        Args:
+            previous: keyframe, uint8 [H,W,3] RGB.
+            current: current frame, likewise.
+            depth: of the current frame, float32 [h,w] over the same field of view.
+            motion: [6] axis-angle [rad] and translation in the unit of depth,
+                previous_T_current.
+        """
+        grey = cv2.cvtColor(current, cv2.COLOR_RGB2GRAY)
+        tracked = _track(grey, cv2.cvtColor(previous, cv2.COLOR_RGB2GRAY), self._mask)
+        if tracked is None:
+            return motion
+        pixels, found = tracked
+        points = self._points(pixels, depth)
+        known = np.isfinite(points).all(axis=1)
+        if known.sum() < _FEWEST_INLIERS:
+            return motion
+        return self._solve(points[known], found[known], motion)
+
+    def _points(self, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
+        """Pixels [n,2] of the network's input as points [n,3] of the current camera."""
+        rows, columns = depth.shape
+        height, width = self._mask.shape
+        u = ((pixels[:, 0] + 0.5) * columns / width).astype(int).clip(0, columns - 1)
+        v = ((pixels[:, 1] + 0.5) * rows / height).astype(int).clip(0, rows - 1)
+        z = depth[v, u].astype(np.float64)
+        focal, centre = self._K[[0, 1], [0, 1]], self._K[:2, 2]
+        return np.column_stack([(pixels - centre) / focal * z[:, None], z])
+
+    def _solve(self, points: np.ndarray, found: np.ndarray, motion: np.ndarray) -> np.ndarray:
+        """Points of the current camera and where the previous one sees them, to a motion."""
+        # RANSAC draws from OpenCV's generator; the same frames must give the same answer.
+        cv2.setRNGSeed(0)
+        done, rotation, translation, inliers = cv2.solvePnPRansac(
+            points, found, self._K, None,
+            rvec=motion[:3, None].astype(np.float64), tvec=motion[3:, None].astype(np.float64),
+            useExtrinsicGuess=True, iterationsCount=_ITERATIONS, reprojectionError=_INLIER_PX,
+            flags=cv2.SOLVEPNP_ITERATIVE,
+        )  # fmt: skip
+        if not done or inliers is None:
+            return motion
+        if len(inliers) < max(_FEWEST_INLIERS, _LEAST_SHARE * len(points)):
+            return motion
+        chosen = inliers[:, 0]
+        rotation, translation = cv2.solvePnPRefineLM(
+            points[chosen], found[chosen], self._K, None, rotation, translation
+        )
+        refined = np.concatenate([rotation[:, 0], translation[:, 0]])
+        return refined if np.isfinite(refined).all() else motion
+
+
+def _track(
+    current: np.ndarray, previous: np.ndarray, mask: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Corners of the current picture and where the previous one shows them, [n,2] each."""
+    corners = cv2.goodFeaturesToTrack(current, _CORNERS, _QUALITY, _MIN_DISTANCE_PX, mask=mask)
+    if corners is None or len(corners) < _FEWEST_INLIERS:
+        return None
+    found, seen, _ = cv2.calcOpticalFlowPyrLK(
+        current, previous, corners, None, winSize=_WINDOW, maxLevel=_LEVELS
+    )
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(
+        previous, current, found, None, winSize=_WINDOW, maxLevel=_LEVELS
+    )
+    corners, found, back = corners[:, 0], found[:, 0], back[:, 0]
+    kept = (seen[:, 0] > 0) & (returned[:, 0] > 0)
+    kept &= np.linalg.norm(back - corners, axis=1) < _ROUND_TRIP_PX
+    if kept.sum() < _FEWEST_INLIERS:
+        return None
+    return corners[kept].astype(np.float64), found[kept].astype(np.float64)

@@ -1,0 +1,82 @@
+"""Refined motions against the truth of rendered frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from depth_ros import se3, synthetic
+from depth_ros.camera import Intrinsics
+from depth_ros.motion_refinement import MotionRefiner
+
+CAMERA = Intrinsics(210.0, 210.0, 127.5, 95.5, 256, 192)
+WHOLE = (slice(0, 192), slice(0, 256))
+NOTHING = np.zeros(6)
+
+
+@pytest.fixture(scope='module')
+def frames() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Two rendered frames, the depth of the second, and the true motion [4,4]."""
+    room = synthetic.make_scene(seed=1_000_020)
+    poses = synthetic.make_path(room, frames=3, rate_hz=7.5, seed=4)
+    previous, _ = synthetic.render(room, CAMERA, poses[0])
+    current, depth_m = synthetic.render(room, CAMERA, poses[1])
+    return previous, current, depth_m, np.linalg.inv(poses[0]) @ poses[1]
+
+
+def errors(motion: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Rotation [rad], and translation relative to the true one."""
+    matrix = se3.motion_to_matrix(motion)
+    turn = se3.rotation_angle(matrix[:3, :3].T @ truth[:3, :3])
+    shift = np.linalg.norm(matrix[:3, 3] - truth[:3, 3]) / np.linalg.norm(truth[:3, 3])
+    return turn, float(shift)
+
+
+def test_finds_the_motion_from_nothing_and_from_a_wrong_answer(frames) -> None:
+    previous, current, depth_m, truth = frames
+    wrong = np.array([0.02, -0.05, 0.01, 0.1, 0.0, -0.1])
+    for start in (NOTHING, wrong):
+        refined = MotionRefiner(CAMERA, WHOLE)(previous, current, depth_m, start)
+        turn, shift = errors(refined, truth)
+        assert turn < 0.003
+        assert shift < 0.05
+    assert se3.rotation_angle(truth[:3, :3]) > 0.02  # there was something to find
+
+
+def test_the_unit_is_that_of_depth_whatever_its_grid(frames) -> None:
+    previous, current, depth_m, truth = frames
+    refined = MotionRefiner(CAMERA, WHOLE)(previous, current, 3 * depth_m[::2, ::2], NOTHING)
+    refined[3:] /= 3
+    turn, shift = errors(refined, truth)
+    assert turn < 0.005
+    assert shift < 0.1
+
+
+def test_the_same_frames_give_the_same_answer(frames) -> None:
+    previous, current, depth_m, _ = frames
+    refiner = MotionRefiner(CAMERA, WHOLE)
+    first = refiner(previous, current, depth_m, NOTHING)
+    np.testing.assert_array_equal(first, refiner(previous, current, depth_m, NOTHING))
+
+
+def test_keeps_the_networks_answer_where_nothing_can_be_tracked(frames) -> None:
+    previous, current, depth_m, _ = frames
+    refiner, answer = MotionRefiner(CAMERA, WHOLE), np.arange(6) / 100.0
+    grey = np.full_like(current, 128)
+    noise = np.random.default_rng(0).integers(0, 255, current.shape, np.uint8)
+    unknown = np.full_like(depth_m, np.nan)
+    for before, now, depth in (
+        (grey, grey, depth_m), (noise, current, depth_m), (previous, current, unknown)
+    ):  # fmt: skip
+        np.testing.assert_array_equal(refiner(before, now, depth, answer), answer)
+
+
+def test_padding_is_not_tracked(frames) -> None:
+    """Corners of the border between image and padding stand still whatever the camera does."""
+    previous, current, depth_m, truth = (np.array(array) for array in frames)
+    for picture in (previous, current):
+        picture[:40] = 128
+        picture[:40, ::8] = 0
+    refiner = MotionRefiner(CAMERA, (slice(46, 192), slice(0, 256)))
+    turn, _ = errors(refiner(previous, current, depth_m, NOTHING), truth)
+    assert turn < 0.003
