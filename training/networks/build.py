@@ -20,8 +20,10 @@ class NetworkConfig:
     """What a depth network and its pose network are made of.
 
     decoder_channels: widths of the depth decoder, finest level first. pose_channels: hidden
-    width of the pose decoder. pose_pretrained: initial weights of the pose backbone; None: as
-    pretrained. min_depth, max_depth: range of the depth network in its unit.
+    width of the pose decoder. pose_shrink: the pose network sees images of 1 / so much the
+    size; a larger part of a motion is then within reach of its filters, for a fraction of the
+    work. pose_pretrained: initial weights of the pose backbone; None: as pretrained.
+    min_depth, max_depth: range of the depth network in its unit.
     The defaults are Monodepth2's published networks with random weights.
     """
 
@@ -31,6 +33,7 @@ class NetworkConfig:
     pose_backbone: str = 'resnet18'
     pose_pretrained: PretrainedWeights | None = None
     pose_channels: int = 256
+    pose_shrink: int = 1
     min_depth: float = 0.1
     max_depth: float = 100.0
 
@@ -41,6 +44,8 @@ class NetworkConfig:
             )
         if self.pose_channels < 1:
             raise ConfigError(f'pose_channels is {self.pose_channels}; need a positive width')
+        if self.pose_shrink < 1:
+            raise ConfigError(f'pose_shrink is {self.pose_shrink}; need 1 or more')
         if not 0.0 < self.min_depth < self.max_depth:
             raise ConfigError(
                 f'depth range is {self.min_depth} to {self.max_depth}; need 0 < min < max'
@@ -57,7 +62,7 @@ def build_pose_net(config: NetworkConfig) -> PoseNet:
     """The pose network of a configuration, its backbone initialised as configured."""
     weights = config.pretrained if config.pose_pretrained is None else config.pose_pretrained
     backbone = _build_backbone(config.pose_backbone, 2, weights)
-    return _channels_last(PoseNet(backbone, config.pose_channels))
+    return _channels_last(PoseNet(backbone, config.pose_channels, config.pose_shrink))
 
 
 def _channels_last(net: Net) -> Net:

@@ -37,13 +37,18 @@ class PoseNet(nn.Module):
     training.geometry.motion_to_transform makes it. Driving forward gives -z.
     """
 
-    def __init__(self, backbone: Backbone, channels: int) -> None:
+    def __init__(self, backbone: Backbone, channels: int, shrink: int = 1) -> None:
+        """shrink: the images are averaged over so many pixels in each direction first."""
         super().__init__()
+        self.shrink = shrink
         self.encoder = backbone
         self.decoder = PoseDecoder(backbone.channels[-1], channels)
 
     def forward(self, earlier01: Tensor, later01: Tensor) -> tuple[Tensor, Tensor]:
-        feature = self.encoder(torch.cat([earlier01, later01], dim=1))[-1]
+        pair01 = torch.cat([earlier01, later01], dim=1)
+        if self.shrink > 1:
+            pair01 = functional.avg_pool2d(pair01, self.shrink)
+        feature = self.encoder(pair01)[-1]
         motion = self.decoder(feature)
         # Scaled in single precision at least: small motions are below what half can represent.
         motion = motion.to(torch.promote_types(motion.dtype, torch.float32)) * MOTION_SCALE
