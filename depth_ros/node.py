@@ -11,7 +11,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
@@ -38,8 +39,6 @@ _TABLE_NAMES = frozenset(entry.name for entry in TABLE)
 _LOADING_NAMES = frozenset({'model', 'backend', 'device', 'threads'})
 """Parameters that take effect by loading a model."""
 
-_SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-
 
 class DepthNode(LifecycleNode):
     """See the module."""
@@ -51,7 +50,7 @@ class DepthNode(LifecycleNode):
             ConfigError: a parameter is not allowed.
         """
         super().__init__('depth_node')
-        self.parameters = declare_parameters(self)
+        self._settings = declare_parameters(self)
         self.input_group = MutuallyExclusiveCallbackGroup()
         self._state = 'unconfigured'
         self._engine: DepthEngine | None = None
@@ -60,11 +59,8 @@ class DepthNode(LifecycleNode):
         self.add_on_set_parameters_callback(self._on_parameters)
         self.create_service(Trigger, '~/reset', self._on_reset)
         # By the steady clock: with use_sim_time and a paused bag someone must still complain.
-        self.create_timer(
-            1.0,
-            self._on_second,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
-        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0, self._on_second, clock=steady)
         self._jump_handle = self.get_clock().create_jump_callback(
             JumpThreshold(
                 min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
@@ -74,27 +70,17 @@ class DepthNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Check the model, create the outputs, and begin to load; loading goes on behind."""
-        try:
-            self._engine = DepthEngine(
-                self, self.parameters, self.input_group, self._health, self._monitor
-            )
-        except DepthRosError as error:
-            self._monitor.report(Trouble.MODEL, Problem(Level.ERROR, str(error)))
-            return _FAILURE
-        self._monitor.clear(Trouble.MODEL)
-        return self._entered('inactive')
+        return self._attempt(self._configure, 'inactive')
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Take images from now on."""
-        assert self._engine is not None  # the state machine saw to it
         super().on_activate(state)
-        self._engine.activate()
-        return self._entered('active')
+        return self._attempt(self._activate, 'active')
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Wait for the frame in flight and take no more."""
-        assert self._engine is not None
-        self._engine.deactivate()
+        if self._engine is not None:
+            self._engine.deactivate()
         super().on_deactivate(state)
         self._monitor.clear(Trouble.INPUT, Trouble.TRANSPORT, Trouble.CAMERA, Trouble.IMAGE)
         return self._entered('inactive')
@@ -114,6 +100,13 @@ class DepthNode(LifecycleNode):
         self._release()
         return self._entered('unconfigured')
 
+    def start(self) -> None:
+        """Configure and activate, if the parameter autostart says so, as far as it works."""
+        if not self._settings.autostart:
+            return
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
     def close(self) -> None:
         """End, in whatever state."""
         if self._state != 'finalized':
@@ -121,11 +114,33 @@ class DepthNode(LifecycleNode):
         self._jump_handle.unregister()
         self.destroy_node()
 
+    def _configure(self) -> None:
+        self._monitor.clear(Trouble.MODEL)
+        self._engine = DepthEngine(
+            self, self._settings, self.input_group, self._health, self._monitor
+        )
+
+    def _activate(self) -> None:
+        assert self._engine is not None  # the state machine saw to it
+        self._engine.activate()
+
+    def _attempt(self, step: Callable[[], None], state: str) -> TransitionCallbackReturn:
+        """Take a step into a state, and tell why where it fails, which rclpy would not."""
+        try:
+            step()
+        except DepthRosError as error:
+            self._monitor.report(Trouble.MODEL, Problem(Level.ERROR, str(error)))
+            return TransitionCallbackReturn.FAILURE
+        except Exception:
+            self.get_logger().fatal(traceback.format_exc())
+            return TransitionCallbackReturn.ERROR
+        return self._entered(state)
+
     def _entered(self, state: str) -> TransitionCallbackReturn:
         self._state = state
         self.get_logger().info(state)
         self._monitor.publish()
-        return _SUCCESS
+        return TransitionCallbackReturn.SUCCESS
 
     def _release(self) -> None:
         engine, self._engine = self._engine, None
@@ -139,14 +154,14 @@ class DepthNode(LifecycleNode):
         if not values:  # use_sim_time, or the QoS of an endpoint that is being made
             return SetParametersResult(successful=True)
         try:
-            changed = self.parameters.changed(values)
+            changed = self._settings.changed(values)
             if values.get('publish_tf'):
                 require_tf()
             if self._engine is not None:
                 self._engine.change(changed, bool(_LOADING_NAMES & values.keys()))
         except DepthRosError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        self.parameters = changed
+        self._settings = changed
         return SetParametersResult(successful=True)
 
     def _on_reset(
@@ -180,9 +195,9 @@ class DepthNode(LifecycleNode):
         engine = self._engine
         return {
             'state': self._state,
-            'model': self.parameters.model if engine is None else engine.model_text,
+            'model': self._settings.model if engine is None else engine.model_text,
             'backend': 'none' if engine is None else engine.backend_text,
-            'scale source': self.parameters.scale_source.value,
+            'scale source': self._settings.scale_source.value,
             'scale': 'none' if engine is None else engine.scale_text,
         }
 
@@ -204,8 +219,7 @@ def main(args: Sequence[str] | None = None) -> int:
         rclpy.shutdown()
         return 2
     threads = NodeThreads(node, node.input_group)
-    if node.parameters.autostart and node.trigger_configure() == _SUCCESS:
-        node.trigger_activate()
+    node.start()
     threads.start()
     # The main thread alone runs Python's signal handlers, so it does nothing else.
     stopped.wait()

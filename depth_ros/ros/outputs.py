@@ -90,7 +90,7 @@ class Outputs:
         if _heard(self._depth):
             np.copyto(self._depth_buffer.pixels(header, *depth.shape), depth)
             self._depth.publish(self._depth_buffer.message)
-        if _heard(self._info) or _heard(self._depth):
+        if _heard(self._info):
             self._info.publish(camera_info(estimate.intrinsics, header))
         if _heard(self._color):
             np.copyto(self._color_buffer.pixels(header, *depth.shape), colorize_depth(depth))
