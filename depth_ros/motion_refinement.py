@@ -7,7 +7,8 @@ where too few corners agree: in the dark, on plain walls, behind motion blur.
 
 The unit of the translation is that of the depth, so both stay consistent. Sources: Shi and Tomasi,
 Good Features to Track, CVPR 1994; Bouguet's pyramidal Lucas-Kanade tracker; perspective-n-point
-inside RANSAC (Fischler and Bolles, 1981) as OpenCV has them.
+inside RANSAC (Fischler and Bolles, 1981), all as OpenCV has them. What RANSAC finds is adjusted
+with the depths' own uncertainty taken into account.
 """
 
 from __future__ import annotations
@@ -15,20 +16,30 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from depth_ros import se3
 from depth_ros.camera import Intrinsics
 
 _CORNERS = 400
-_QUALITY = 0.005
+_QUALITY = 0.001
 _MIN_DISTANCE_PX = 5
 _WINDOW = (13, 13)
 _LEVELS = 4
 _ROUND_TRIP_PX = 0.5
 """A corner tracked there and back must return this close."""
-_INLIER_PX = 1.5
+_SEARCH_PX = 3.0
 _ITERATIONS = 100
-_FEWEST_INLIERS = 30
+_STEPS = 10
+_TRACKING_SIGMA_PX = 0.3
+_DEPTH_SIGMA = 0.15
+"""Of predicted depth, relative."""
+_CAUCHY = 2.0
+"""Standard deviations at which an observation has half its weight."""
+_INLIER_SIGMAS = 3.0
+_FEWEST_INLIERS = 16
 _LEAST_SHARE = 0.4
 """Of the tracked corners; below, most of the picture moves otherwise than the world does."""
+
+_NO_DISTORTION = np.zeros(4)
 
 
 class MotionRefiner:
@@ -82,22 +93,62 @@ class MotionRefiner:
         """Points of the current camera and where the previous one sees them, to a motion."""
         # RANSAC draws from OpenCV's generator; the same frames must give the same answer.
         cv2.setRNGSeed(0)
-        done, rotation, translation, inliers = cv2.solvePnPRansac(
-            points, found, self._K, None,
+        done, rotation, translation, _ = cv2.solvePnPRansac(
+            points, found, self._K, _NO_DISTORTION,
             rvec=motion[:3, None].astype(np.float64), tvec=motion[3:, None].astype(np.float64),
-            useExtrinsicGuess=True, iterationsCount=_ITERATIONS, reprojectionError=_INLIER_PX,
+            useExtrinsicGuess=True, iterationsCount=_ITERATIONS, reprojectionError=_SEARCH_PX,
             flags=cv2.SOLVEPNP_ITERATIVE,
         )  # fmt: skip
-        if not done or inliers is None:
+        start = np.concatenate([rotation[:, 0], translation[:, 0]]) if done else motion
+        refined, distances = self._adjust(points, found, start)
+        inliers = int((distances < _INLIER_SIGMAS).sum())
+        if inliers < max(_FEWEST_INLIERS, _LEAST_SHARE * len(points)):
             return motion
-        if len(inliers) < max(_FEWEST_INLIERS, _LEAST_SHARE * len(points)):
-            return motion
-        chosen = inliers[:, 0]
-        rotation, translation = cv2.solvePnPRefineLM(
-            points[chosen], found[chosen], self._K, None, rotation, translation
-        )
-        refined = np.concatenate([rotation[:, 0], translation[:, 0]])
         return refined if np.isfinite(refined).all() else motion
+
+    def _adjust(
+        self, points: np.ndarray, found: np.ndarray, start: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Gauss-Newton over all observations, each as certain as its direction allows.
+
+        An error of a point's depth moves its image along the epipolar line and nowhere else: there
+        an observation counts as far as the depth is believed, across it in full. Near points and
+        wrong depths so cannot bend the rotation and the direction of travel.
+
+        Returns:
+            motion [6], and the distance of every observation from it in standard deviations [n].
+        """
+        T = se3.motion_to_matrix(start)
+        rotation, translation = T[:3, :3], T[:3, 3]
+        focal, centre = self._K[[0, 1], [0, 1]], self._K[:2, 2]
+        distances = np.full(len(points), np.inf)
+        for _ in range(_STEPS):
+            turned = points @ rotation.T
+            seen = turned + translation
+            z = np.maximum(seen[:, 2], 1e-6)
+            residual = found - (seen[:, :2] / z[:, None] * focal + centre)
+            by_point = np.zeros((len(points), 2, 3))
+            by_point[:, [0, 1], [0, 1]] = focal / z[:, None]
+            by_point[:, :, 2] = -seen[:, :2] / z[:, None] ** 2 * focal
+            by_turn = np.cross(turned[:, None, :], by_point)
+            jacobian = np.concatenate([by_turn, by_point], axis=2)
+            along = _DEPTH_SIGMA * np.einsum('nij,nj->ni', by_point, turned)
+            covariance = along[:, :, None] * along[:, None, :]
+            covariance[:, [0, 1], [0, 1]] += _TRACKING_SIGMA_PX**2
+            information = np.linalg.inv(covariance)
+            squares = np.einsum('ni,nij,nj->n', residual, information, residual)
+            distances = np.sqrt(squares)
+            information /= (1.0 + squares / _CAUCHY**2)[:, None, None]
+            weighted = np.einsum('nji,njk->nik', jacobian, information)
+            normal = np.einsum('nij,njk->ik', weighted, jacobian)
+            step = np.linalg.lstsq(
+                normal, np.einsum('nij,nj->i', weighted, residual), rcond=1e-12
+            )[0]
+            rotation = se3.axis_angle_to_matrix(step[:3]) @ rotation
+            translation = translation + step[3:]
+            if np.abs(step).max() < 1e-7:
+                break
+        return np.concatenate([se3.matrix_to_axis_angle(rotation), translation]), distances
 
 
 def _track(
@@ -108,10 +159,10 @@ def _track(
     if corners is None or len(corners) < _FEWEST_INLIERS:
         return None
     found, seen, _ = cv2.calcOpticalFlowPyrLK(
-        current, previous, corners, None, winSize=_WINDOW, maxLevel=_LEVELS
+        current, previous, corners, corners.copy(), winSize=_WINDOW, maxLevel=_LEVELS
     )
     back, returned, _ = cv2.calcOpticalFlowPyrLK(
-        previous, current, found, None, winSize=_WINDOW, maxLevel=_LEVELS
+        previous, current, found, found.copy(), winSize=_WINDOW, maxLevel=_LEVELS
     )
     corners, found, back = corners[:, 0], found[:, 0], back[:, 0]
     kept = (seen[:, 0] > 0) & (returned[:, 0] > 0)

@@ -93,15 +93,15 @@ def describe_motion(motions: Motions, unit: float) -> MotionSpec:
     else:
         estimate, reference = scaled(motions.direct, unit), scaled(motions.composed, unit)
     error = np.linalg.inv(reference) @ estimate
-    typical = max(float(np.median(_lengths(reference))), _SMALLEST)
+    typical = max(_root_mean_square(_lengths(reference)), _SMALLEST)
     length = np.maximum(_lengths(reference), _LONG_ENOUGH * typical)
     difference = np.linalg.norm(estimate[:, :3, 3] - reference[:, :3, 3], axis=1)
     return MotionSpec(
         interval_s=float(np.median(motions.interval_s)),
-        translation=max(float(np.median(_lengths(predicted))), _SMALLEST),
-        rotation_rad=max(float(np.median(_angles(predicted))), _SMALLEST),
-        sigma_translation=max(float(np.sqrt(np.mean((difference / length) ** 2))), _SMALLEST),
-        sigma_rotation_rad=max(float(np.sqrt(np.mean(_angles(error) ** 2))), _SMALLEST),
+        translation=typical,
+        rotation_rad=max(_root_mean_square(_angles(reference)), _SMALLEST),
+        sigma_translation=max(_root_mean_square(difference / length), _SMALLEST),
+        sigma_rotation_rad=max(_root_mean_square(_angles(error)), _SMALLEST),
     )
 
 
@@ -110,6 +110,10 @@ def scaled(transforms: np.ndarray, unit: float) -> np.ndarray:
     result = transforms.copy()
     result[:, :3, 3] *= unit
     return result
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))
 
 
 def _lengths(transforms: np.ndarray) -> np.ndarray:
