@@ -210,6 +210,9 @@ class LossConfig:
         smoothness: edge-aware smoothness of disparity; halved with every scale.
         depth: against depth truth [m].
         motion: against odometry truth; makes translation and with it depth metric.
+        warp_by_odometry: synthesise views by the odometry's motions where they are known, not
+            by the pose network's: depth then is metric without depth truth, and does not wait
+            for the pose network.
         motion_more_pairs: supervise motion on reversed and on the longer pairs too.
     """
 
@@ -218,12 +221,17 @@ class LossConfig:
     smoothness: float = 1e-3
     depth: float = 0.0
     motion: float = 0.0
+    warp_by_odometry: bool = False
     motion_more_pairs: bool = False
 
     def __post_init__(self) -> None:
         for name in ('photometric', 'coarse', 'smoothness', 'depth', 'motion'):
             value = getattr(self, name)
             _require(value >= 0, f'loss.{name} {value} must be 0 or more')
+        _require(
+            not self.warp_by_odometry or self.motion > 0,
+            'loss.warp_by_odometry needs loss.motion above 0: the pose network would not learn',
+        )
         _require(
             self.photometric > 0 or self.depth > 0 or self.motion > 0,
             'loss.photometric, loss.depth and loss.motion are all 0: nothing to learn from',

@@ -102,7 +102,11 @@ class Objective(nn.Module):
                 networks.pose, coloured01, batch.intrinsics, _pairs(weights)
             )
         if weights.photometric > 0 and forward_T is not None:
-            views = _views(batch, images01, forward_T, factor)
+            seen_T = forward_T[:2]
+            if weights.warp_by_odometry:
+                truth = _true_motions(batch)[:2]
+                seen_T = torch.where(_known(truth)[..., None, None], truth, seen_T)
+            views = _views(batch, images01, seen_T, factor)
             result = self._self_supervised(disparities, views)
             total = total + weights.photometric * result.total
             if weights.coarse > 0:
