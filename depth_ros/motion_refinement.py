@@ -30,7 +30,7 @@ _SEARCH_PX = 3.0
 _ITERATIONS = 100
 _STEPS = 10
 _TRACKING_SIGMA_PX = 0.3
-_DEPTH_SIGMA = 0.15
+DEPTH_SIGMA = 0.15
 """Of predicted depth, relative."""
 _CAUCHY = 2.0
 """Standard deviations at which an observation has half its weight."""
@@ -45,14 +45,21 @@ _NO_DISTORTION = np.zeros(4)
 class MotionRefiner:
     """Refines motions between frames of one camera, on the pixels of the network's input."""
 
-    def __init__(self, intrinsics: Intrinsics, window: tuple[slice, slice]) -> None:
+    def __init__(
+        self,
+        intrinsics: Intrinsics,
+        window: tuple[slice, slice],
+        depth_sigma: float = DEPTH_SIGMA,
+    ) -> None:
         """Prepare for frames described by `intrinsics`.
 
         Args:
             intrinsics: of the network's input.
             window: rows and columns of it that show the camera's image; the rest is padding.
+            depth_sigma: standard deviation of the depths, relative.
         """
         self._K = intrinsics.matrix
+        self._depth_sigma = depth_sigma
         self._mask = np.zeros((intrinsics.height, intrinsics.width), np.uint8)
         self._mask[window] = 255
 
@@ -132,7 +139,7 @@ class MotionRefiner:
             by_point[:, :, 2] = -seen[:, :2] / z[:, None] ** 2 * focal
             by_turn = np.cross(turned[:, None, :], by_point)
             jacobian = np.concatenate([by_turn, by_point], axis=2)
-            along = _DEPTH_SIGMA * np.einsum('nij,nj->ni', by_point, turned)
+            along = self._depth_sigma * np.einsum('nij,nj->ni', by_point, turned)
             covariance = along[:, :, None] * along[:, None, :]
             covariance[:, [0, 1], [0, 1]] += _TRACKING_SIGMA_PX**2
             information = np.linalg.inv(covariance)

@@ -25,6 +25,15 @@ class MotionMeasure(enum.Enum):
     """Translation by the bag's odometry [m]."""
 
 
+class MotionTeacher(enum.Enum):
+    """Whose motions the pose network is taught by, and views may be synthesised by."""
+
+    ODOMETRY = 'odometry'
+    """The bags': makes translation, and with it depth, metric."""
+    FEATURES = 'features'
+    """Features tracked between the frames, with the predicted depth: no truth used."""
+
+
 class ArithmeticPrecision(enum.Enum):
     """Number format of the networks' activations; losses are always computed in fp32."""
 
@@ -209,11 +218,12 @@ class LossConfig:
             motions that can be learnt from (not in the paper).
         smoothness: edge-aware smoothness of disparity; halved with every scale.
         depth: against depth truth [m].
-        motion: against odometry truth; makes translation and with it depth metric.
-        warp_by_odometry: synthesise views by the odometry's motions where they are known, not
-            by the pose network's: depth then is metric without depth truth, and does not wait
-            for the pose network.
-        motion_more_pairs: supervise motion on reversed and on the longer pairs too.
+        motion: of the pose network against its teacher.
+        teacher: whose motions those are.
+        warp_by_teacher: synthesise views by the teacher's motions where they are known, not by
+            the pose network's: depth does not wait for the pose network, and with odometry
+            becomes metric without depth truth.
+        motion_more_pairs: with odometry, teach motion on reversed and on the longer pairs too.
     """
 
     photometric: float = 1.0
@@ -221,7 +231,8 @@ class LossConfig:
     smoothness: float = 1e-3
     depth: float = 0.0
     motion: float = 0.0
-    warp_by_odometry: bool = False
+    teacher: MotionTeacher = MotionTeacher.ODOMETRY
+    warp_by_teacher: bool = False
     motion_more_pairs: bool = False
 
     def __post_init__(self) -> None:
@@ -229,13 +240,18 @@ class LossConfig:
             value = getattr(self, name)
             _require(value >= 0, f'loss.{name} {value} must be 0 or more')
         _require(
-            not self.warp_by_odometry or self.motion > 0,
-            'loss.warp_by_odometry needs loss.motion above 0: the pose network would not learn',
+            not self.warp_by_teacher or self.motion > 0,
+            'loss.warp_by_teacher needs loss.motion above 0: the pose network would not learn',
         )
         _require(
             self.photometric > 0 or self.depth > 0 or self.motion > 0,
             'loss.photometric, loss.depth and loss.motion are all 0: nothing to learn from',
         )
+
+    @property
+    def uses_odometry(self) -> bool:
+        """Whether motions of the bags are learnt from."""
+        return self.motion > 0 and self.teacher is MotionTeacher.ODOMETRY
 
     @property
     def needs_neighbours(self) -> bool:

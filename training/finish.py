@@ -67,7 +67,7 @@ def supervision_source(config: TrainConfig) -> str | None:
     """What made the networks metric in training; None: nothing."""
     if config.loss.depth > 0:
         return 'depth truth'
-    return 'odometry' if config.loss.motion > 0 else None
+    return 'odometry' if config.loss.uses_odometry else None
 
 
 def make_spec(

@@ -212,5 +212,5 @@ def _no_motion(config: TrainConfig, source: BagSource, largest: float) -> str:
 def _check_truth(config: TrainConfig, data: TrainingData) -> None:
     if config.loss.depth > 0 and not data.has_depth:
         raise ConfigError(f'loss.depth is {config.loss.depth}, but no bag has depth images')
-    if config.loss.motion > 0 and not data.has_poses:
+    if config.loss.uses_odometry and not data.has_poses:
         raise ConfigError(f'loss.motion is {config.loss.motion}, but no bag has odometry')

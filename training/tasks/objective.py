@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from training.config import ArithmeticPrecision, LossConfig, RunConfig
+from training.config import ArithmeticPrecision, LossConfig, MotionTeacher, RunConfig
 from training.data.batch import NEXT, PREVIOUS, TARGET, Batch
 from training.geometry import (
     correct_axis_angle,
@@ -26,6 +26,7 @@ from training.losses.views import Views
 from training.networks.build import NetworkConfig
 from training.networks.depth_net import SCALES, DepthNet
 from training.networks.pose_net import PoseNet
+from training.tracked_motion import tracked_motions
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,11 @@ class Objective(nn.Module):
             forward_T = self.motions(
                 networks.pose, coloured01, batch.intrinsics, _pairs(weights)
             )
+        taught_T = self._taught_motions(batch, images01, depth_m)
         if weights.photometric > 0 and forward_T is not None:
             seen_T = forward_T[:2]
-            if weights.warp_by_odometry:
-                truth = _true_motions(batch)[:2]
-                seen_T = torch.where(_known(truth)[..., None, None], truth, seen_T)
+            if weights.warp_by_teacher:
+                seen_T = torch.where(_known(taught_T)[:2, :, None, None], taught_T[:2], seen_T)
             views = _views(batch, images01, seen_T, factor)
             result = self._self_supervised(disparities, views)
             total = total + weights.photometric * result.total
@@ -117,15 +118,24 @@ class Objective(nn.Module):
             total = total + weights.depth * depth_loss
             depth_term = depth_loss.detach()
         if weights.motion > 0 and forward_T is not None:
-            truth = _true_motions(batch)[: len(forward_T)]
+            pairs = min(len(forward_T), len(taught_T))
             motion = self._motion_loss(
-                forward_T.flatten(0, 1), truth.flatten(0, 1), _known(truth).flatten()
+                forward_T[:pairs].flatten(0, 1),
+                taught_T[:pairs].flatten(0, 1),
+                _known(taught_T[:pairs]).flatten(),
             )
             total = total + weights.motion * motion.total
             rotation, translation = motion.rotation_rad, motion.translation
         return Terms(
             total, photometric, smoothness, depth_term, rotation, translation, depth_m.detach()
         )
+
+    def _taught_motions(self, batch: Batch, images01: Tensor, depth_m: Tensor) -> Tensor:
+        """later_T_earlier [P,B,4,4] of the first P of `_pairs`, NaN where unknown."""
+        features = self._weights.teacher is MotionTeacher.FEATURES
+        if self._weights.motion > 0 and features:
+            return tracked_motions(batch, images01, depth_m.detach())
+        return _true_motions(batch)
 
     def motions(
         self,

@@ -1,0 +1,62 @@
+"""Motions of a batch from features tracked between its frames and the predicted depth.
+
+A pose network has to learn what motion looks like before its answers can teach the depth network
+anything, and on short recordings that takes most of the training. Tracked features tell rotation
+and direction of travel from the first step on, whatever the depth; only the length of the
+translation is in its unit, which the depth network then keeps. No truth is used: what the robot's
+odometry does (depth_ros.motion_refinement) is done here on the training frames, as in Zhan et al.,
+Visual Odometry Revisited: What Should Be Learnt?, ICRA 2020.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from depth_ros import se3
+from depth_ros.camera import Intrinsics
+from depth_ros.motion_refinement import MotionRefiner
+from training.data.batch import NEXT, PREVIOUS, TARGET, Batch
+
+# Wide enough for networks that know nothing yet: depth then hardly bends the direction of travel.
+_DEPTH_SIGMA = 0.4
+_NO_MOTION = np.zeros(6)
+
+
+@torch.no_grad()
+def tracked_motions(batch: Batch, images01: Tensor, depth_m: Tensor) -> Tensor:
+    """later_T_earlier of (previous, target) and (target, next), NaN where too little is tracked.
+
+    Args:
+        batch: geometry of the images.
+        images01: [B,3,3,H,W] in [0, 1], without colour changes.
+        depth_m: prediction for the target [B,1,H,W].
+
+    Returns:
+        float32 [2,B,4,4] on the images' device; no gradient.
+    """
+    pixels = (images01 * 255).round().byte().permute(0, 1, 3, 4, 2).cpu().numpy()
+    depths = depth_m[:, 0].float().cpu().numpy()
+    intrinsics, visible = batch.intrinsics.cpu().numpy(), batch.visible.cpu().numpy()
+    motions = np.full((2, len(pixels), 4, 4), np.nan, np.float32)
+    for i, (frames, depth) in enumerate(zip(pixels, depths)):
+        refiner = _refiner(intrinsics[i], visible[i], depth.shape)
+        for pair, source in enumerate((PREVIOUS, NEXT)):
+            answer = refiner(frames[source], frames[TARGET], depth, _NO_MOTION)
+            if answer is not _NO_MOTION:
+                source_T_target = se3.motion_to_matrix(answer)
+                earlier_first = source == PREVIOUS
+                motions[pair, i] = (
+                    np.linalg.inv(source_T_target) if earlier_first else source_T_target
+                )
+    return torch.from_numpy(motions).to(images01.device)
+
+
+def _refiner(intrinsics: np.ndarray, visible: np.ndarray, shape: tuple[int, ...]) -> MotionRefiner:
+    fx, fy, cx, cy = (float(value) for value in intrinsics)
+    height, width = shape
+    x0, y0, x1, y1 = (round(float(value)) for value in visible)
+    camera = Intrinsics(fx, fy, cx, cy, width, height)
+    window = (slice(max(y0, 0), max(y1, 0)), slice(max(x0, 0), max(x1, 0)))
+    return MotionRefiner(camera, window, _DEPTH_SIGMA)
