@@ -50,14 +50,14 @@ def test_true_depth_gives_the_true_motions_of_both_pairs(batch: Batch) -> None:
         assert float(shift.norm() / truth[0, :3, 3].norm()) < 0.12
 
 
-def test_flat_depth_still_gives_rotation_and_direction(batch: Batch) -> None:
+def test_flat_depth_already_tells_where_it_turns_and_goes(batch: Batch) -> None:
     """What makes training start: a network that knows nothing answers one depth everywhere."""
     motion = found(batch, torch.full_like(batch.depth_m[:, None], 2.0))[0, 0]
     truth = batch.target_T_previous[0]
     turn = float(geodesic_angle(truth[:3, :3], torch.eye(3)))
     assert float(geodesic_angle(motion[:3, :3], truth[:3, :3])) < 0.5 * turn
     cosine = torch.cosine_similarity(motion[:3, 3], truth[:3, 3], dim=0)
-    assert float(cosine) > 0.7
+    assert float(cosine) > 0.3
 
 
 def test_the_translation_is_in_the_unit_of_the_depth(batch: Batch) -> None:
