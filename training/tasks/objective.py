@@ -28,6 +28,8 @@ from training.networks.depth_net import SCALES, DepthNet
 from training.networks.pose_net import PoseNet
 from training.tracked_motion import tracked_motions
 
+_ANCHOR_WEIGHT = 0.1
+
 
 @dataclass(frozen=True)
 class Networks:
@@ -110,6 +112,8 @@ class Objective(nn.Module):
             views = _views(batch, images01, seen_T, factor)
             result = self._self_supervised(disparities, views)
             total = total + weights.photometric * result.total
+            if weights.warp_by_teacher and weights.teacher is MotionTeacher.FEATURES:
+                total = total + _ANCHOR_WEIGHT * self._drift(disparities[0])
             if weights.coarse > 0:
                 total = total + weights.coarse * self._coarse_loss(disparities[0], views)
             photometric, smoothness = result.photometric, result.smoothness
@@ -129,6 +133,15 @@ class Objective(nn.Module):
         return Terms(
             total, photometric, smoothness, depth_term, rotation, translation, depth_m.detach()
         )
+
+    def _drift(self, disparity: Tensor) -> Tensor:
+        """Squared log distance of the batch's mean depth from where an untrained network begins.
+
+        Tracked motions take their unit from the depth itself, so that nothing else would hold it.
+        """
+        depth = disparity_to_depth(disparity, *self._range)
+        start = disparity_to_depth(torch.full_like(disparity[:1, :1, :1, :1], 0.5), *self._range)
+        return (depth.log().mean() - start.log()).square().sum()
 
     def _taught_motions(self, batch: Batch, images01: Tensor, depth_m: Tensor) -> Tensor:
         """later_T_earlier [P,B,4,4] of the first P of `_pairs`, NaN where unknown."""
