@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 from pathlib import Path
 
 _NEEDS = {'training': 'torch', 'ros': 'rclpy'}
@@ -11,6 +12,10 @@ _LACKING = {
     for folder, module in _NEEDS.items()
     if importlib.util.find_spec(module) is None
 }
+
+# What a shell starts in the background ignores SIGINT, and so would the processes that the tests
+# start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> list[str]:

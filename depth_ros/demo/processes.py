@@ -61,9 +61,10 @@ class Child:
         return '/site-packages/torch/' in maps or 'libtorch' in maps
 
     def stop(self) -> None:
-        """Interrupt it, and kill it where that does not end it in time."""
+        """Ask it to end, and kill it where it does not in time."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+            # Not SIGINT, which it ignores where a shell started us in the background.
+            self._process.terminate()
             try:
                 self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
