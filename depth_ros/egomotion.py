@@ -32,6 +32,8 @@ _MIN_ELAPSED_S = 1e-3
 """Bounds the velocity of two frames with one stamp."""
 _START_SIGMA = 1e-3
 """Standard deviation of the first pose [m and rad]: exact by definition, but never zero."""
+_LEAST_SIGMA = 1e-4
+"""No motion is known better than this [m and rad]."""
 _TOO_SOON = 0.5
 """Share of the interval before which the keyframe is too young to compare with."""
 _RELATIVE_FLOOR = 0.1
@@ -196,6 +198,7 @@ class OdometryTracker:
         motion: np.ndarray,
         scale: float,
         reference: Reference = Reference.KEYFRAME,
+        covariance: np.ndarray | None = None,
     ) -> OdometryState:
         """Place a frame by its motion from a keyframe.
 
@@ -204,6 +207,8 @@ class OdometryTracker:
             motion: [6] axis-angle [rad] and translation in the model's unit, previous_T_current.
             scale: metres per unit of the model.
             reference: the keyframe that the motion starts from.
+            covariance: [6,6] of (translation in the model's unit, rotation vector) along the
+                keyframe's axes; None: the errors that the spec tells of the pose network.
 
         Returns:
             The pose; tracking LOST where the motion is not plausible.
@@ -216,7 +221,11 @@ class OdometryTracker:
             return self.lose(stamp_ns)
         key_T_current = se3.motion_to_matrix(motion)
         key_T_current[:3, 3] *= scale
-        noise = self._pair_covariance(length, scale)
+        if covariance is None:
+            noise = self._pair_covariance(length, scale)
+        else:
+            unit = np.array([scale, scale, scale, 1.0, 1.0, 1.0])
+            noise = covariance * np.outer(unit, unit) + np.eye(6) * _LEAST_SIGMA**2
         current = _Keyframe(
             stamp_ns,
             se3.orthonormalised(key.world_T_cam @ key_T_current),

@@ -13,6 +13,8 @@ with the depths' own uncertainty taken into account.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -40,6 +42,19 @@ _LEAST_SHARE = 0.4
 """Of the tracked corners; below, most of the picture moves otherwise than the world does."""
 
 _NO_DISTORTION = np.zeros(4)
+_INFLATION = 2.0
+"""Standard deviations are this much larger than independent errors would make them: corners of one
+object share the errors of its depth."""
+
+
+@dataclass(frozen=True)
+class RefinedMotion:
+    """What tracked features tell."""
+
+    motion: np.ndarray
+    """[6] axis-angle [rad] and translation in the unit of depth, previous_T_current."""
+    covariance: np.ndarray
+    """[6,6] of (translation, rotation vector) along the previous camera's axes, same units."""
 
 
 class MotionRefiner:
@@ -65,8 +80,8 @@ class MotionRefiner:
 
     def __call__(
         self, previous: np.ndarray, current: np.ndarray, depth: np.ndarray, motion: np.ndarray
-    ) -> np.ndarray:
-        """The refined motion, or the one that came in where the frames do not tell better.
+    ) -> RefinedMotion | None:
+        """The refined motion; None where the frames do not tell better than what came in.
 
         Args:
             previous: keyframe, uint8 [H,W,3] RGB.
@@ -78,12 +93,12 @@ class MotionRefiner:
         grey = cv2.cvtColor(current, cv2.COLOR_RGB2GRAY)
         tracked = _track(grey, cv2.cvtColor(previous, cv2.COLOR_RGB2GRAY), self._mask)
         if tracked is None:
-            return motion
+            return None
         pixels, found = tracked
         points = self._points(pixels, depth)
         known = np.isfinite(points).all(axis=1)
         if known.sum() < _FEWEST_INLIERS:
-            return motion
+            return None
         return self._solve(points[known], found[known], motion)
 
     def _points(self, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
@@ -96,7 +111,9 @@ class MotionRefiner:
         focal, centre = self._K[[0, 1], [0, 1]], self._K[:2, 2]
         return np.column_stack([(pixels - centre) / focal * z[:, None], z])
 
-    def _solve(self, points: np.ndarray, found: np.ndarray, motion: np.ndarray) -> np.ndarray:
+    def _solve(
+        self, points: np.ndarray, found: np.ndarray, motion: np.ndarray
+    ) -> RefinedMotion | None:
         """Points of the current camera and where the previous one sees them, to a motion."""
         # RANSAC draws from OpenCV's generator; the same frames must give the same answer.
         cv2.setRNGSeed(0)
@@ -110,12 +127,13 @@ class MotionRefiner:
         refined, distances = self._adjust(points, found, start)
         inliers = int((distances < _INLIER_SIGMAS).sum())
         if inliers < max(_FEWEST_INLIERS, _LEAST_SHARE * len(points)):
-            return motion
-        return refined if np.isfinite(refined).all() else motion
+            return None
+        numbers = np.concatenate([refined.motion, refined.covariance.ravel()])
+        return refined if np.isfinite(numbers).all() else None
 
     def _adjust(
         self, points: np.ndarray, found: np.ndarray, start: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[RefinedMotion, np.ndarray]:
         """Gauss-Newton over all observations, each as certain as its direction allows.
 
         An error of a point's depth moves its image along the epipolar line and nowhere else: there
@@ -123,12 +141,12 @@ class MotionRefiner:
         wrong depths so cannot bend the rotation and the direction of travel.
 
         Returns:
-            motion [6], and the distance of every observation from it in standard deviations [n].
+            the motion, and the distance of every observation from it in standard deviations [n].
         """
         T = se3.motion_to_matrix(start)
         rotation, translation = T[:3, :3], T[:3, 3]
         focal, centre = self._K[[0, 1], [0, 1]], self._K[:2, 2]
-        distances = np.full(len(points), np.inf)
+        distances, normal = np.full(len(points), np.inf), np.eye(6)
         for _ in range(_STEPS):
             turned = points @ rotation.T
             seen = turned + translation
@@ -155,7 +173,19 @@ class MotionRefiner:
             translation = translation + step[3:]
             if np.abs(step).max() < 1e-7:
                 break
-        return np.concatenate([se3.matrix_to_axis_angle(rotation), translation]), distances
+        motion = np.concatenate([se3.matrix_to_axis_angle(rotation), translation])
+        return RefinedMotion(motion, self._covariance(normal, translation)), distances
+
+    def _covariance(self, normal: np.ndarray, translation: np.ndarray) -> np.ndarray:
+        """From the normal matrix of (rotation, translation); the depths' common error is added.
+
+        If all depths are too large by a factor, so is the translation, and nothing shows it.
+        """
+        turned_first = np.linalg.pinv(normal) * _INFLATION**2
+        order = [3, 4, 5, 0, 1, 2]
+        covariance = turned_first[np.ix_(order, order)]
+        covariance[:3, :3] += self._depth_sigma**2 * np.outer(translation, translation)
+        return covariance
 
 
 def _track(

@@ -295,10 +295,13 @@ class CameraTrack:
             state, motion = tracker.hold(stamp_ns), np.zeros(6)
         else:
             motion = self._pipeline.motion(previous.pixels, current.pixels, camera.view)
+            covariance = None
             if self._settings.odometry.refine:
-                motion = camera.refiner(previous.pixels[0], current.pixels[0], depth, motion)
+                refined = camera.refiner(previous.pixels[0], current.pixels[0], depth, motion)
+                if refined is not None:
+                    motion, covariance = refined.motion, refined.covariance
             factor = scale.factor if scale.valid else 1.0
-            state = tracker.update(stamp_ns, motion, factor, reference)
+            state = tracker.update(stamp_ns, motion, factor, reference, covariance)
             motion = None if state.tracking is Tracking.LOST else motion
         if motion is not None and tracker.advanced:
             self._scale.observe_motion(previous_ns, stamp_ns, motion)

@@ -173,6 +173,21 @@ def test_a_long_loss_stays_in_the_covariance():
     assert state.covariance[0, 0] > 1e3
 
 
+def test_a_motion_may_bring_its_own_covariance():
+    """In the model's unit and along the keyframe's axes, which are the world's at the start."""
+    own = np.diag([1.0, 4.0, 9.0, 0.01, 0.04, 0.09]) * 1e-4
+    states = []
+    for covariance in (own, None):
+        tracker = OdometryTracker(SPEC)
+        tracker.start(0, 'first frame')
+        states.append(tracker.update(4 * STEP_NS, TURNING, 2.0, covariance=covariance))
+    told, assumed = (state.covariance for state in states)
+    lever = 2.0 * np.linalg.norm(TURNING[3:]) * 1e-3  # the first pose's own error, turned
+    expected = np.diag(own) * [4, 4, 4, 1, 1, 1]
+    np.testing.assert_allclose(np.diag(told), expected, atol=2e-6 + lever**2, rtol=0.02)
+    assert not np.allclose(told, assumed)
+
+
 def test_standing_still_keeps_pose_and_keyframe():
     tracker = OdometryTracker(SPEC)
     states = follow(path(9, TURNING / 4), tracker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -24,6 +25,12 @@ def frames() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return previous, current, depth_m, np.linalg.inv(poses[0]) @ poses[1]
 
 
+def refine(previous, current, depth, start=NOTHING, window=WHOLE) -> np.ndarray:
+    refined = MotionRefiner(CAMERA, window)(previous, current, depth, start)
+    assert refined is not None
+    return refined.motion
+
+
 def errors(motion: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     """Rotation [rad], and translation relative to the true one."""
     matrix = se3.motion_to_matrix(motion)
@@ -36,8 +43,7 @@ def test_finds_the_motion_from_nothing_and_from_a_wrong_answer(frames) -> None:
     previous, current, depth_m, truth = frames
     wrong = np.array([0.02, -0.05, 0.01, 0.1, 0.0, -0.1])
     for start in (NOTHING, wrong):
-        refined = MotionRefiner(CAMERA, WHOLE)(previous, current, depth_m, start)
-        turn, shift = errors(refined, truth)
+        turn, shift = errors(refine(previous, current, depth_m, start), truth)
         assert turn < 0.003
         assert shift < 0.05
     assert se3.rotation_angle(truth[:3, :3]) > 0.02  # there was something to find
@@ -45,7 +51,7 @@ def test_finds_the_motion_from_nothing_and_from_a_wrong_answer(frames) -> None:
 
 def test_the_unit_is_that_of_depth_whatever_its_grid(frames) -> None:
     previous, current, depth_m, truth = frames
-    refined = MotionRefiner(CAMERA, WHOLE)(previous, current, 3 * depth_m[::2, ::2], NOTHING)
+    refined = refine(previous, current, 3 * depth_m[::2, ::2])
     refined[3:] /= 3
     turn, shift = errors(refined, truth)
     assert turn < 0.005
@@ -54,12 +60,12 @@ def test_the_unit_is_that_of_depth_whatever_its_grid(frames) -> None:
 
 def test_the_same_frames_give_the_same_answer(frames) -> None:
     previous, current, depth_m, _ = frames
-    refiner = MotionRefiner(CAMERA, WHOLE)
-    first = refiner(previous, current, depth_m, NOTHING)
-    np.testing.assert_array_equal(first, refiner(previous, current, depth_m, NOTHING))
+    np.testing.assert_array_equal(
+        refine(previous, current, depth_m), refine(previous, current, depth_m)
+    )
 
 
-def test_keeps_the_networks_answer_where_nothing_can_be_tracked(frames) -> None:
+def test_says_nothing_where_nothing_can_be_tracked(frames) -> None:
     previous, current, depth_m, _ = frames
     refiner, answer = MotionRefiner(CAMERA, WHOLE), np.arange(6) / 100.0
     grey = np.full_like(current, 128)
@@ -68,7 +74,7 @@ def test_keeps_the_networks_answer_where_nothing_can_be_tracked(frames) -> None:
     for before, now, depth in (
         (grey, grey, depth_m), (noise, current, depth_m), (previous, current, unknown)
     ):  # fmt: skip
-        np.testing.assert_array_equal(refiner(before, now, depth, answer), answer)
+        assert refiner(before, now, depth, answer) is None
 
 
 def test_padding_is_not_tracked(frames) -> None:
@@ -77,6 +83,25 @@ def test_padding_is_not_tracked(frames) -> None:
     for picture in (previous, current):
         picture[:40] = 128
         picture[:40, ::8] = 0
-    refiner = MotionRefiner(CAMERA, (slice(46, 192), slice(0, 256)))
-    turn, _ = errors(refiner(previous, current, depth_m, NOTHING), truth)
+    window = (slice(46, 192), slice(0, 256))
+    turn, _ = errors(refine(previous, current, depth_m, window=window), truth)
     assert turn < 0.003
+
+
+def test_the_covariance_covers_the_errors_of_wrong_depths(frames) -> None:
+    """Depths are bent and scaled at random; errors stay within three of the sigmas told."""
+    previous, current, depth_m, truth = frames
+    refiner, within = MotionRefiner(CAMERA, WHOLE), []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        bend = cv2.resize(rng.normal(0, 0.1, (5, 6)), (256, 192), interpolation=cv2.INTER_CUBIC)
+        wrong = (depth_m * np.exp(bend + rng.normal(0, 0.1))).astype(np.float32)
+        refined = refiner(previous, current, wrong, NOTHING)
+        assert refined is not None
+        error = se3.motion_to_matrix(refined.motion)
+        turn = se3.matrix_to_axis_angle(error[:3, :3] @ truth[:3, :3].T)
+        difference = np.concatenate([error[:3, 3] - truth[:3, 3], turn])
+        assert np.linalg.eigvalsh(refined.covariance).min() > 0
+        within.append(np.abs(difference) < 3 * np.sqrt(np.diag(refined.covariance)))
+    assert np.mean(within) > 0.9
+    assert np.sqrt(refined.covariance[3:, 3:].trace()) < 0.03  # and they are of use

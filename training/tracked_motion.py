@@ -43,9 +43,9 @@ def tracked_motions(batch: Batch, images01: Tensor, depth_m: Tensor) -> Tensor:
     for i, (frames, depth) in enumerate(zip(pixels, depths)):
         refiner = _refiner(intrinsics[i], visible[i], depth.shape)
         for pair, source in enumerate((PREVIOUS, NEXT)):
-            answer = refiner(frames[source], frames[TARGET], depth, _NO_MOTION)
-            if answer is not _NO_MOTION:
-                source_T_target = se3.motion_to_matrix(answer)
+            refined = refiner(frames[source], frames[TARGET], depth, _NO_MOTION)
+            if refined is not None:
+                source_T_target = se3.motion_to_matrix(refined.motion)
                 earlier_first = source == PREVIOUS
                 motions[pair, i] = (
                     np.linalg.inv(source_T_target) if earlier_first else source_T_target
