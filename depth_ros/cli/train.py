@@ -23,7 +23,7 @@ hold, and writes a model folder that the node and the other verbs take.
 
   depth_ros train --bag my_bag --out my_model
   depth_ros train --bag my_bag --out my_model --init lite0
-  depth_ros train --bag a:0-280 --bag b@4 --out m --set loss.depth=1 --set loss.motion=0.1
+  depth_ros train --bag a:0-280 --bag b@4 --out m --set loss.depth=1 --set loss.teacher=odometry
   depth_ros train --resume --workdir runs/my_model --out my_model
 
 Everything that can be set stands in the presets, config/training/*.yaml, with comments. Logs

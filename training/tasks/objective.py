@@ -28,7 +28,7 @@ from training.networks.depth_net import SCALES, DepthNet
 from training.networks.pose_net import PoseNet
 from training.tracked_motion import tracked_motions
 
-_ANCHOR_WEIGHT = 0.1
+_UNIT_WEIGHT = 0.1
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Terms:
 
 
 class Objective(nn.Module):
-    """Networks and a batch -> Terms. Holds no weights."""
+    """Networks and a batch -> Terms. Holds no weights, and of earlier batches only their unit."""
 
     def __init__(
         self, loss: LossConfig, network: NetworkConfig, run: RunConfig, training_fx: float
@@ -79,6 +79,9 @@ class Objective(nn.Module):
         self._coarse_loss = CoarsePhotometricLoss(*self._range)
         self._depth_loss = LogDepthLoss()
         self._motion_loss = MotionLoss()
+        # Kept in checkpoints, so that a resumed run holds the same unit.
+        self._start: Tensor
+        self.register_buffer('_start', torch.full((), float('nan')))
 
     def forward(
         self, networks: Networks, batch: Batch, images01: Tensor, coloured01: Tensor
@@ -113,7 +116,7 @@ class Objective(nn.Module):
             result = self._self_supervised(disparities, views)
             total = total + weights.photometric * result.total
             if weights.warp_by_teacher and weights.teacher is MotionTeacher.FEATURES:
-                total = total + _ANCHOR_WEIGHT * self._drift(disparities[0])
+                total = total + _UNIT_WEIGHT * self._drift(depth_m)
             if weights.coarse > 0:
                 total = total + weights.coarse * self._coarse_loss(disparities[0], views)
             photometric, smoothness = result.photometric, result.smoothness
@@ -134,14 +137,15 @@ class Objective(nn.Module):
             total, photometric, smoothness, depth_term, rotation, translation, depth_m.detach()
         )
 
-    def _drift(self, disparity: Tensor) -> Tensor:
-        """Squared log distance of the batch's mean depth from where an untrained network begins.
+    def _drift(self, depth_m: Tensor) -> Tensor:
+        """Squared log distance of the batch's typical depth from that of the run's first batch.
 
-        Tracked motions take their unit from the depth itself, so that nothing else would hold it.
+        Tracked motions take their unit from the depth itself: nothing else would hold it.
         """
-        depth = disparity_to_depth(disparity, *self._range)
-        start = disparity_to_depth(torch.full_like(disparity[:1, :1, :1, :1], 0.5), *self._range)
-        return (depth.log().mean() - start.log()).square().sum()
+        typical = depth_m.log().mean()
+        if self.training:
+            self._start.copy_(torch.where(self._start.isnan(), typical.detach(), self._start))
+        return (typical - self._start).square().nan_to_num()
 
     def _taught_motions(self, batch: Batch, images01: Tensor, depth_m: Tensor) -> Tensor:
         """later_T_earlier [P,B,4,4] of the first P of `_pairs`, NaN where unknown."""
