@@ -77,19 +77,39 @@ def start(
     name: str, module_and_arguments: Sequence[str], environment: Mapping[str, str], log: Path
 ) -> Iterator[Child]:
     """Run `python -m ...` until the block ends, however it ends; output goes to `log`."""
-    with open(log, 'wb') as output:
-        process = subprocess.Popen(
-            [sys.executable, '-m', *module_and_arguments],
-            env={**os.environ, **environment, 'PYTHONUNBUFFERED': '1'},
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            # Ctrl-C in a terminal reaches this process alone, which then stops its children.
-            start_new_session=True,
-        )  # fmt: skip
-    child = Child(name, process, log)
+    child: Child | None = None
     try:
+        with open(log, 'wb') as output, _interrupts_wait():
+            process = subprocess.Popen(
+                [sys.executable, '-m', *module_and_arguments],
+                env={**os.environ, **environment, 'PYTHONUNBUFFERED': '1'},
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                # Ctrl-C in a terminal reaches this process alone, which then stops its children.
+                start_new_session=True,
+            )  # fmt: skip
+            child = Child(name, process, log)
         yield child
     finally:
-        child.stop()
+        if child is not None:
+            child.stop()
+
+
+@contextlib.contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back until the block ends: amid a start they would leave an orphan.
+
+    For the main thread, the only one that may set handlers and is interrupted.
+    """
+    waiting: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(n, lambda number, frame: waiting.append(number)) for n in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before):
+            signal.signal(number, handler)
+    if waiting:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
