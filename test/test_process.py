@@ -77,7 +77,7 @@ def test_every_frame_of_a_bag_has_its_depth(tmp_path, bag, model):
 
 def test_odometry_is_in_body_axes_and_leads_back_to_the_camera(tmp_path, bag, model):
     out = tmp_path / 'out'
-    process(bag, model, out)
+    process(bag, model, out, '--network-motion')
     body = read_trajectory(out, '/odom')
     assert (body.frame_id, body.child_frame_id) == ('odom', 'base_link')
     np.testing.assert_allclose(body.world_T_cam[:, 0, 3], 0.1 * np.arange(FRAMES), atol=1e-6)
