@@ -16,6 +16,8 @@ from training.tasks.self_supervised import SelfSupervisedTask
 # Shorter true motions than this share of the typical one say nothing of scale.
 _LONG_ENOUGH = 0.3
 _SMALLEST = 1e-6
+# Median distance of the logarithms of length ratios from their median: half as much again.
+_WIDEST_SCATTER = 0.4
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,21 @@ def predict_motions(task: SelfSupervisedTask, batches: Iterable[Batch]) -> Motio
 def fit_unit(motions: Motions) -> float | None:
     """Metres in one unit of the network: the median ratio of true to predicted translations.
 
-    None where too little truth is known.
+    None where too little truth is known, or where the ratios scatter so widely that the pose
+    network has no unit yet: a model is better up to scale than wrong in metres.
     """
     known = motions.known
     true, predicted = _lengths(motions.true[known]), _lengths(motions.predicted[known])
     if len(true) == 0:
         return None
     moving = (true > _LONG_ENOUGH * np.median(true)) & (true > _SMALLEST) & (predicted > _SMALLEST)
-    return float(np.median(true[moving] / predicted[moving])) if moving.any() else None
+    if not moving.any():
+        return None
+    ratios = np.log(true[moving] / predicted[moving])
+    typical = float(np.median(ratios))
+    if np.median(np.abs(ratios - typical)) > _WIDEST_SCATTER:
+        return None
+    return float(np.exp(typical))
 
 
 def describe_motion(motions: Motions, unit: float) -> MotionSpec:

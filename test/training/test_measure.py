@@ -33,6 +33,13 @@ def test_unit_is_found(unit: float) -> None:
     assert fit_unit(make_motions(unit, noise=0.005)) == pytest.approx(unit, rel=0.02)
 
 
+def test_a_network_whose_lengths_mean_nothing_has_no_unit() -> None:
+    motions = make_motions()
+    rng = np.random.default_rng(1)
+    motions.predicted[:, :3, 3] *= np.exp(rng.normal(0, 1.0, (COUNT, 1)))
+    assert fit_unit(motions) is None
+
+
 def test_standing_and_unknown_pairs_do_not_disturb_the_unit() -> None:
     motions = make_motions(5.0)
     motions.true[:100, :3, 3] *= 1e-4
