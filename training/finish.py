@@ -9,12 +9,12 @@ import torch
 
 from depth_ros.camera import Intrinsics
 from depth_ros.model import ModelSpec, MotionSpec, ScaleKind
-from training.config import TrainConfig
+from training.config import MotionTeacher, TrainConfig
 from training.data.batch import Batch
 from training.data.module import FrameDataModule, TrainingData
 from training.export import TOLERANCE, export_model
 from training.initial import exported_state
-from training.measure import Motions, describe_motion, fit_unit, predict_motions
+from training.measure import describe_motion, find_motions, fit_unit, predict_motions
 from training.samples import render_samples
 from training.tasks.self_supervised import SelfSupervisedTask
 from training.weights import save_weights
@@ -46,8 +46,13 @@ def finish(
     unit, motion, source = 1.0, None, supervision_source(config)
     networks = task.best_networks
     if networks.pose is not None:
-        motions = _motions(config, task, data)
-        fitted = fit_unit(motions) if source is None and config.export.odometry_scale else None
+        motions = predict_motions(task, _judged(config, data))
+        fitted = None
+        if source is None and config.export.odometry_scale:
+            by_features = config.loss.motion > 0 and config.loss.teacher is MotionTeacher.FEATURES
+            fitted = fit_unit(
+                find_motions(task, _judged(config, data)) if by_features else motions
+            )
         if fitted is not None:
             unit, source = fitted, 'odometry'
             progress(f'scale fitted to odometry: one unit of the networks is {unit:.4g} m')
@@ -114,11 +119,12 @@ def make_spec(
     )
 
 
-def _motions(config: TrainConfig, task: SelfSupervisedTask, data: TrainingData) -> Motions:
-    """Motions of the validation frames; of those trained on where none were kept."""
+def _judged(config: TrainConfig, data: TrainingData) -> Iterable[Batch]:
+    """Batches of validation frames; of those trained on where none were kept."""
     module = FrameDataModule(config, data)
-    loader = module.val_dataloader() if module.validates else module.train_dataloader()
-    return predict_motions(task, _first(loader, _MOTION_BATCHES))
+    validates = any(bag.targets for bag in data.validation)
+    loader = module.val_dataloader() if validates else module.train_dataloader()
+    return _first(loader, _MOTION_BATCHES)
 
 
 def _first(batches: Iterable[Batch], count: int) -> Iterable[Batch]:

@@ -12,6 +12,7 @@ from depth_ros.model import MotionSpec
 from training.data import augment
 from training.data.batch import NEXT, PREVIOUS, TARGET, Batch
 from training.tasks.self_supervised import SelfSupervisedTask
+from training.tracked_motion import tracked_motions
 
 # Shorter true motions than this share of the typical one say nothing of scale.
 _LONG_ENOUGH = 0.3
@@ -62,6 +63,23 @@ def predict_motions(task: SelfSupervisedTask, batches: Iterable[Batch]) -> Motio
         tensors = (first, second @ first, direct, batch.target_T_previous, batch.interval_s[:, 0])
         rows.append([tensor.double().cpu().numpy() for tensor in tensors])
     pose.train(was_training)
+    return Motions(*(np.concatenate(column) for column in zip(*rows)))
+
+
+@torch.no_grad()
+def find_motions(task: SelfSupervisedTask, batches: Iterable[Batch]) -> Motions:
+    """As predict_motions, but from tracked features and the predicted depth; NaN where unknown.
+
+    What features teach has the unit of the depth from the start, the pose network only at last.
+    """
+    rows = []
+    for batch in batches:
+        on_device = Batch(*(field.to(task.device) for field in batch))
+        frames01 = augment.to_unit_images(on_device.images)
+        first, second = tracked_motions(on_device, frames01, task.terms(on_device).depth_m)
+        tensors = (first, second @ first, second @ first, batch.target_T_previous,
+                   batch.interval_s[:, 0])  # fmt: skip
+        rows.append([tensor.double().cpu().numpy() for tensor in tensors])
     return Motions(*(np.concatenate(column) for column in zip(*rows)))
 
 
