@@ -93,7 +93,10 @@ def measure(arguments: argparse.Namespace, folder: Path) -> Result:
     render_scene(folder / 'scene', lambda done: None)
     scene = open_scene(folder / 'scene')
     speed = arguments.rate / scene.recorded_rate_hz
-    node_command = ['depth_ros.node', '--ros-args', '-p', f'model:={arguments.model}']
+    node_command = [
+        'depth_ros.node', '--ros-args', '-p', f'model:={arguments.model}',
+        '-p', 'image_transport:=compressed',
+    ]  # fmt: skip
     player_command = [
         'depth_ros', 'play', str(scene.bag), '--camera', '--loop', '--rate', f'{speed:.6g}'
     ]  # fmt: skip
