@@ -45,10 +45,14 @@ def test_description_names_provider_and_threads(depth_path):
     assert 'CPUExecutionProvider, 3 threads' in backend.description
 
 
-def test_warm_up_and_close(depth_path):
+def test_warm_up_changes_no_answer_and_close_gives_the_session_back(depth_path):
     backend = open_backend(depth_path, BackendOptions())
     backend.warm_up()
+    batch = images(1)
+    depth = backend.run({'image': batch})['depth']
+    np.testing.assert_allclose(depth, 0.02 * batch.mean(axis=3), rtol=1e-5)
     backend.close()
+    assert not hasattr(backend, '_session')
 
 
 def test_a_gpu_that_is_not_there_is_an_error(depth_path):
