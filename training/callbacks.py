@@ -23,7 +23,7 @@ LAST, BEST = 'last.ckpt', 'best.ckpt'
 LOSS_FIELDS = (
     'step', 'loss', 'photometric', 'smoothness', 'depth', 'rotation_rad', 'translation', 'lr',
 )  # fmt: skip
-VALIDATION_FIELDS = ('step', 'loss', 'abs_rel')
+VALIDATION_FIELDS = ('step', 'loss', 'depth_loss', 'abs_rel')
 _PICTURES = 4
 
 
@@ -164,7 +164,8 @@ class Epochs(pl.Callback):
         error = float(metrics['validation/abs_rel'])
         self._progress(
             f'step {step} of {self._total_steps}, {each_s:.2f} s a step: validation loss '
-            f'{float(metrics["validation/loss"]):.5f}'
+            f'{float(metrics["validation/loss"]):.5f}, of depth '
+            f'{float(metrics["validation/depth_loss"]):.5f}'
             + (f', AbsRel {error:.4f}' if math.isfinite(error) else '')
         )
 

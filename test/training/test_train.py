@@ -23,6 +23,7 @@ from depth_ros.errors import ConfigError, ModelError
 from depth_ros.model import Model, Precision, ScaleKind
 from depth_ros.synthetic import SyntheticBag, write_bag
 from training.config import BagSource, OptimizerConfig, Schedule, TrainConfig
+from training.data.module import FrameDataModule, prepare_data
 from training.presets import load_config
 from training.tasks.self_supervised import SelfSupervisedTask, abs_rel, rate_factor
 from training.tasks.weight_mean import WeightMean
@@ -149,7 +150,7 @@ def test_depth_supervision_lowers_loss_and_error(bag: Path, tmp_path: Path) -> N
     run_training(config, paths, quiet)
     losses = np.array([float(row[1]) for row in rows(paths.workdir)[1:]])
     assert losses[-10:].mean() < 0.4 * losses[:3].mean()
-    errors = [float(row[2]) for row in rows(paths.workdir, 'validation.csv')[1:]]
+    errors = [float(row[-1]) for row in rows(paths.workdir, 'validation.csv')[1:]]
     assert min(errors[1:]) < 0.95 * errors[0]
     model = Model.load(paths.out)
     assert model.pose_path is None
@@ -164,6 +165,24 @@ def test_every_supervision_at_once(bag: Path, tmp_path: Path) -> None:
     run_training(config, RunPaths(tmp_path / 'model', tmp_path / 'run'), quiet)
     last = [float(value) for value in rows(tmp_path / 'run')[-1]]
     assert np.isfinite(last).all()
+
+
+def test_the_depth_loss_is_the_loss_without_its_motion_term(bag: Path, tmp_path: Path) -> None:
+    losses = []
+    for weight in (0.0, 0.5, 1.0):
+        config = configure(bag, tmp_path, f'loss.motion={weight}', 'loss.teacher=odometry')
+        task = SelfSupervisedTask(config, CAMERA.fx, 10)
+        task.eval()
+        data = prepare_data(config, quiet)
+        batch = next(iter(FrameDataModule(config, data).val_dataloader()))
+        torch.manual_seed(0)
+        with torch.no_grad():
+            terms = task.terms(batch)
+        losses.append((float(terms.total), float(terms.depth_loss)))
+    (plain, plain_depth), (half, half_depth), (full, full_depth) = losses
+    assert plain == plain_depth == half_depth == full_depth
+    assert full - plain == pytest.approx(2 * (half - plain), rel=1e-3)
+    assert full > half > plain
 
 
 def test_workdirs_are_not_mixed_up(bag: Path, finished: RunPaths, tmp_path: Path) -> None:

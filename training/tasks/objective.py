@@ -45,11 +45,13 @@ class Terms:
 
     Attributes:
         total: the objective.
+        depth_loss: the objective without its motion term, no gradient.
         photometric, smoothness, depth, rotation_rad, translation: terms; NaN where not computed.
         depth_m: of the target [B,1,H,W], no gradient.
     """
 
     total: Tensor
+    depth_loss: Tensor
     photometric: Tensor
     smoothness: Tensor
     depth: Tensor
@@ -124,6 +126,7 @@ class Objective(nn.Module):
             depth_loss = self._depth_loss(depth_m, batch.depth_m[:, None])
             total = total + weights.depth * depth_loss
             depth_term = depth_loss.detach()
+        without_motion = total.detach()
         if weights.motion > 0 and forward_T is not None:
             pairs = min(len(forward_T), len(taught_T))
             motion = self._motion_loss(
@@ -134,8 +137,9 @@ class Objective(nn.Module):
             total = total + weights.motion * motion.total
             rotation, translation = motion.rotation_rad, motion.translation
         return Terms(
-            total, photometric, smoothness, depth_term, rotation, translation, depth_m.detach()
-        )
+            total, without_motion, photometric, smoothness, depth_term, rotation, translation,
+            depth_m.detach(),
+        )  # fmt: skip
 
     def _drift(self, depth_m: Tensor) -> Tensor:
         """Squared log distance of the batch's typical depth from that of the run's first batch.

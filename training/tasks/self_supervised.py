@@ -44,7 +44,7 @@ class SelfSupervisedTask(pl.LightningModule):
         self.depth_mean: WeightMean | None = None
         self.pose_mean: WeightMean | None = None
         self.objective = Objective(config.loss, config.network, config.run, training_fx)
-        self._validation_sums = torch.zeros(4)
+        self._validation_sums = torch.zeros(5)
 
     def start_means(self) -> None:
         """Begin the running mean of weights, where one is wanted, from the present weights."""
@@ -91,24 +91,25 @@ class SelfSupervisedTask(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""
-        self._validation_sums = torch.zeros(4, device=self.device)
+        self._validation_sums = torch.zeros(5, device=self.device)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Add this batch to the sums of loss and of AbsRel."""
+        """Add this batch to the sums of losses and of AbsRel."""
         torch.manual_seed(batch_index)
         terms = self.terms(batch)
         scaled = self._config.loss.depth == 0
         errors = abs_rel(terms.depth_m[:, 0], batch.depth_m, scaled)
         known = torch.isfinite(errors)
         count = len(batch.images)
-        row = [terms.total * count, torch.full_like(terms.total, count)]
+        row = [terms.total * count, terms.depth_loss * count, torch.full_like(terms.total, count)]
         row += [errors[known].sum(), known.sum().to(terms.total)]
         self._validation_sums += torch.stack(row)
 
     def on_validation_epoch_end(self) -> None:
         """Log means over samples; AbsRel is infinite where no frame has truth."""
-        loss, samples, error, images = self._validation_sums.tolist()
+        loss, depth_loss, samples, error, images = self._validation_sums.tolist()
         self.log('validation/loss', loss / max(samples, 1))
+        self.log('validation/depth_loss', depth_loss / max(samples, 1))
         self.log('validation/abs_rel', error / images if images else math.inf)
 
     def configure_optimizers(self) -> Any:
