@@ -1,0 +1,34 @@
+"""Random changes of the frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.config.require import require
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes, one draw for all frames of a sample.
+
+    Attributes:
+        flip: probability of mirroring left to right.
+        jitter: probability of changing colours.
+        brightness, contrast, saturation: factors are drawn within 1 +- this.
+        hue: shift is drawn within +- this [turns].
+        zoom: largest zoom into a random window; 1: none. It shows other focal lengths.
+    """
+
+    flip: float = 0.5
+    jitter: float = 0.5
+    brightness: float = 0.2
+    contrast: float = 0.2
+    saturation: float = 0.2
+    hue: float = 0.1
+    zoom: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ('flip', 'jitter'):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f'augment.{name} {value} must be within 0 to 1')
+        require(1 <= self.zoom <= 3, f'augment.zoom {self.zoom} must be within 1 to 3')

@@ -1,0 +1,73 @@
+"""What is minimised."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from training.config.require import require
+
+
+class MotionTeacher(enum.Enum):
+    """Whose motions the pose network is taught by, and views may be synthesised by."""
+
+    ODOMETRY = 'odometry'
+    """The bags': makes translation, and with it depth, metric."""
+    FEATURES = 'features'
+    """Features tracked between the frames, with the predicted depth: no truth used."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the terms; 0 leaves a term and its work out.
+
+    Attributes:
+        photometric: minimum reprojection with automask (Monodepth2).
+        coarse: the photometric error on shrunk images beside it, without automask: widens the
+            motions that can be learnt from (not in the paper).
+        smoothness: edge-aware smoothness of disparity; halved with every scale.
+        depth: against depth truth [m].
+        motion: of the pose network against its teacher.
+        teacher: whose motions those are.
+        warp_by_teacher: synthesise views by the teacher's motions where they are known, not by
+            the pose network's: depth does not wait for the pose network, and with odometry
+            becomes metric without depth truth.
+        motion_more_pairs: with odometry, teach motion on reversed and on the longer pairs too.
+    """
+
+    photometric: float = 1.0
+    coarse: float = 0.0
+    smoothness: float = 1e-3
+    depth: float = 0.0
+    motion: float = 0.0
+    teacher: MotionTeacher = MotionTeacher.ODOMETRY
+    warp_by_teacher: bool = False
+    motion_more_pairs: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ('photometric', 'coarse', 'smoothness', 'depth', 'motion'):
+            value = getattr(self, name)
+            require(value >= 0, f'loss.{name} {value} must be 0 or more')
+        require(
+            not self.warp_by_teacher or self.motion > 0,
+            'loss.warp_by_teacher needs loss.motion above 0: the pose network would not learn',
+        )
+        require(
+            self.photometric > 0 or self.depth > 0 or self.motion > 0,
+            'loss.photometric, loss.depth and loss.motion are all 0: nothing to learn from',
+        )
+
+    @property
+    def uses_odometry(self) -> bool:
+        """Whether motions of the bags are learnt from."""
+        return self.motion > 0 and self.teacher is MotionTeacher.ODOMETRY
+
+    @property
+    def needs_neighbours(self) -> bool:
+        """Whether more than the target frame is looked at."""
+        return self.photometric > 0 or self.motion > 0
+
+    @property
+    def trains_depth(self) -> bool:
+        """Whether any term reaches the depth network."""
+        return self.photometric > 0 or self.depth > 0
