@@ -2,6 +2,7 @@
 
 from depth_ros.bags.frames import BagFrame, Selection, read_depth, read_frames
 from depth_ros.bags.reader import BagReader, Topic
+from depth_ros.bags.static_transforms import TransformGraph, read_static_transforms
 from depth_ros.bags.topics import (
     CameraTopics,
     find_camera_topics,
@@ -20,10 +21,12 @@ __all__ = [
     'Storage',
     'Topic',
     'Trajectory',
+    'TransformGraph',
     'find_camera_topics',
     'find_depth_topic',
     'find_odometry_topic',
     'read_depth',
     'read_frames',
+    'read_static_transforms',
     'read_trajectory',
 ]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from depth_ros.bags.reader import BagReader
+from depth_ros.bags.static_transforms import read_static_transforms
 from depth_ros.errors import BagError, MessageError
-from depth_ros.messages import pose_to_matrix, stamp_ns, transform_to_matrix
-
-_STATIC = '/tf_static'
+from depth_ros.messages import pose_to_matrix, stamp_ns
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,43 +67,7 @@ def read_trajectory(
         stamps = np.array(sorted(poses), np.int64)
         world_T_child = np.stack([poses[int(stamp)] for stamp in stamps])
         if camera_frame and child and camera_frame != child:
-            child_T_camera = _find_static(_static_transforms(reader), child, camera_frame)
+            child_T_camera = read_static_transforms(reader).find(child, camera_frame)
             if child_T_camera is not None:
                 return Trajectory(stamps, world_T_child @ child_T_camera, frame_id, camera_frame)
     return Trajectory(stamps, world_T_child, frame_id, child)
-
-
-def _static_transforms(reader: BagReader) -> dict[tuple[str, str], np.ndarray]:
-    """parent_T_child by (parent, child)."""
-    if not any(t.name == _STATIC and t.type.endswith('TFMessage') for t in reader.topics):
-        return {}
-    edges = {}
-    for _, _, message in reader.messages([_STATIC]):
-        for stamped in message.transforms:
-            key = (_plain(stamped.header.frame_id), _plain(stamped.child_frame_id))
-            edges[key] = transform_to_matrix(stamped.transform)
-    return edges
-
-
-def _find_static(
-    edges: dict[tuple[str, str], np.ndarray], start: str, goal: str
-) -> np.ndarray | None:
-    """start_T_goal through the tree of static transforms; None where they are not connected."""
-    neighbours: dict[str, list[tuple[str, np.ndarray]]] = {}
-    for (parent, child), parent_T_child in edges.items():
-        neighbours.setdefault(parent, []).append((child, parent_T_child))
-        neighbours.setdefault(child, []).append((parent, np.linalg.inv(parent_T_child)))
-    reached = {_plain(start): np.eye(4)}
-    queue = deque(reached)
-    while queue:
-        frame = queue.popleft()
-        for other, frame_T_other in neighbours.get(frame, []):
-            if other not in reached:
-                reached[other] = reached[frame] @ frame_T_other
-                queue.append(other)
-    return reached.get(_plain(goal))
-
-
-def _plain(frame_id: str) -> str:
-    """ROS 1 frames may start with a slash."""
-    return frame_id.lstrip('/')
