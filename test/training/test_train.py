@@ -212,6 +212,17 @@ def test_too_little_motion_is_told_with_the_largest_seen(bag: Path, tmp_path: Pa
         run_training(config, RunPaths(tmp_path / 'model', tmp_path / 'run'), quiet)
 
 
+def test_one_bag_without_motion_does_not_stop_the_others(bag: Path, tmp_path: Path) -> None:
+    still = tmp_path / 'still'
+    standing = SyntheticBag(seed=4, frames=6, rate_hz=8.0, speed=1e-4, intrinsics=CAMERA)
+    write_bag(still, standing)
+    config = configure(bag, tmp_path, 'pairs.measure=pose', 'pairs.min_translation_m=0.02')
+    told: list[str] = []
+    both = replace(config, bags=(*config.bags, BagSource(still)))
+    assert [len(b.targets) > 0 for b in prepare_data(both, told.append).train] == [True, False]
+    assert any(line.startswith(f'not used: no frame of {still}') for line in told)
+
+
 @pytest.mark.parametrize('source', ['model', 'workdir', 'checkpoint'])
 def test_runs_start_from_earlier_ones(
     bag: Path, finished: RunPaths, tmp_path: Path, source: str

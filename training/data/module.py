@@ -52,7 +52,7 @@ def prepare_data(config: TrainConfig, progress: Progress) -> TrainingData:
     """Open or build every bag's cache, split it and find its targets.
 
     Raises:
-        ConfigError: nothing to train on, or a loss wants truth that no bag holds.
+        ConfigError: nothing to train on in any bag, or a loss wants truth that no bag holds.
         DepthRosError: a bag cannot be read, or the disk is full.
     """
     training = _given_training_camera(config)
@@ -64,6 +64,11 @@ def prepare_data(config: TrainConfig, progress: Progress) -> TrainingData:
         caches.append(cache)
     assert training is not None
     bags = [_split(config, source, cache) for source, cache in zip(config.bags, caches)]
+    still = [message for _, _, message in bags if message is not None]
+    if len(still) == len(bags):
+        raise ConfigError(still[0])
+    for message in still:
+        progress(f'not used: {message}')
     data = TrainingData(training, tuple(b[0] for b in bags), tuple(b[1] for b in bags))
     _check_truth(config, data)
     for source, bag, kept in zip(config.bags, data.train, data.validation):
@@ -173,8 +178,9 @@ def _intrinsics(cache: FrameCache) -> Intrinsics:
 
 def _split(
     config: TrainConfig, source: BagSource, cache: FrameCache
-) -> tuple[BagTargets, BagTargets]:
-    data = config.data
+) -> tuple[BagTargets, BagTargets, str | None]:
+    """Targets to train and to validate on, and where there are none of the first, the reason."""
+    data, reason = config.data, None
     kept = split_validation(len(cache), data.validation_share, data.validation_blocks)
     if not config.loss.needs_neighbours:
         train, validation = single_targets(~kept), single_targets(kept)
@@ -188,10 +194,11 @@ def _split(
         # Frames of the training part may serve as neighbours here: only targets are held out.
         validation = find_targets(motion, kept, np.ones_like(kept), ratio)
         if not train:
-            raise ConfigError(_no_motion(config, source, motion.largest))
+            reason = _no_motion(config, source, motion.largest)
     return (
         BagTargets(cache, train, source.weight),
         BagTargets(cache, validation, source.weight),
+        reason,
     )
 
 
