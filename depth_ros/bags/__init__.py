@@ -1,11 +1,14 @@
 """Read and write bags: rosbag2 (sqlite3, MCAP) and, for reading, ROS 1."""
 
+from depth_ros.bags.clouds import BagCloud, read_clouds
 from depth_ros.bags.frames import BagFrame, Selection, read_depth, read_frames
+from depth_ros.bags.moving_transforms import BagTransforms
 from depth_ros.bags.reader import BagReader, Topic
 from depth_ros.bags.static_transforms import TransformGraph, read_static_transforms
 from depth_ros.bags.topics import (
     CameraTopics,
     find_camera_topics,
+    find_cloud_topic,
     find_depth_topic,
     find_odometry_topic,
 )
@@ -13,8 +16,10 @@ from depth_ros.bags.trajectory import Trajectory, read_trajectory
 from depth_ros.bags.writer import BagWriter, Storage
 
 __all__ = [
+    'BagCloud',
     'BagFrame',
     'BagReader',
+    'BagTransforms',
     'BagWriter',
     'CameraTopics',
     'Selection',
@@ -23,8 +28,10 @@ __all__ = [
     'Trajectory',
     'TransformGraph',
     'find_camera_topics',
+    'find_cloud_topic',
     'find_depth_topic',
     'find_odometry_topic',
+    'read_clouds',
     'read_depth',
     'read_frames',
     'read_static_transforms',

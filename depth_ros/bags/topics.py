@@ -6,7 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from depth_ros.bag_messages import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, ODOMETRY, POSE
+from depth_ros.bag_messages import (
+    CAMERA_INFO,
+    COMPRESSED_IMAGE,
+    IMAGE,
+    ODOMETRY,
+    POINT_CLOUD,
+    POSE,
+)
 from depth_ros.bags.reader import BagReader, Topic
 from depth_ros.errors import BagError
 
@@ -63,6 +70,19 @@ def find_depth_topic(reader: BagReader, name: str | None = None) -> str | None:
     found = [t for t in images if 'depth' in t.name.lower() and _holds_depth(reader, t)]
     names = _without_copies(found)
     return _only(reader, names, 'depth image', '--depth') if names else None
+
+
+def find_cloud_topic(reader: BagReader, name: str | None = None) -> str | None:
+    """The topic of sensor_msgs/PointCloud2; None where the bag has none.
+
+    Raises:
+        BagError: the given name is not there, or there are several and none was given.
+    """
+    found = _of_type(reader, (POINT_CLOUD,))
+    if name is not None:
+        return _named(reader, found, name, 'point cloud')
+    names = [topic.name for topic in found]
+    return _only(reader, names, 'point cloud', '--lidar') if names else None
 
 
 def find_odometry_topic(reader: BagReader, name: str | None = None) -> str | None:
