@@ -80,7 +80,7 @@ def export_model(
     more than the spec's tolerance, or when out_folder holds something else than a model.
     """
     _check(spec, samples, pose_net)
-    finest = _decoder_level(spec)
+    finest = _decoder_level(spec, depth_net.finest_stride)
     depth_graph = DepthGraph(depth_net, spec.min_depth, spec.max_depth, finest)
     pose_graph = PoseGraph(pose_net, unit) if pose_net is not None else None
     answers = _torch_answers(depth_graph, pose_graph, samples)
@@ -168,13 +168,15 @@ def _check(spec: ModelSpec, samples: SampleFrames, pose_net: PoseNet | None) -> 
         raise ModelError('samples have different numbers of previous and current frames')
 
 
-def _decoder_level(spec: ModelSpec) -> int:
+def _decoder_level(spec: ModelSpec, finest_stride: int) -> int:
     for level in range(SCALES):
-        if (spec.depth_width << level, spec.depth_height << level) == (spec.width, spec.height):
+        stride = finest_stride << level
+        if (spec.depth_width * stride, spec.depth_height * stride) == (spec.width, spec.height):
             return level
+    strides = ', '.join(f'1/{finest_stride << level}' for level in range(SCALES))
     raise ModelError(
         f'depth of {spec.depth_width}x{spec.depth_height} from {spec.width}x{spec.height}; '
-        'the decoder answers at full, half, quarter and eighth size'
+        f'the decoder answers at {strides} of the size'
     )
 
 

@@ -25,7 +25,7 @@ class DepthGraph(nn.Module):
     """uint8 [N, H, W, 3] -> depth float32 [N, h, w] in min_depth .. max_depth.
 
     A network unit of u metres is min_depth and max_depth multiplied by u: the answer scales
-    exactly. finest is the decoder level that is returned: 0 full size, 1 half, ...
+    exactly. finest is the decoder level that is returned: 0 the finest, 1 half its size, ...
     """
 
     def __init__(self, net: DepthNet, min_depth: float, max_depth: float, finest: int) -> None:

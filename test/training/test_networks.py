@@ -11,7 +11,7 @@ from depth_ros.errors import ConfigError
 from training.checkpoints import load_official
 from training.networks.backbones import Backbone, PretrainedWeights, widen_input_filter
 from training.networks.build import NetworkConfig, build_depth_net, build_pose_net
-from training.networks.depth_net import DepthDecoder
+from training.networks.monodepth2_decoder import DepthDecoder
 from training.networks.pose_net import PoseDecoder
 
 SMALL = NetworkConfig(

@@ -2,7 +2,7 @@
 
 import enum
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import timm
 import torch
@@ -48,6 +48,10 @@ def normalisation_of(name: str) -> Normalisation:
     return MONODEPTH2_NORMALISATION
 
 
+# FeatDepth's auto-encoder sees images as they are.
+NO_NORMALISATION = Normalisation(0.0, 1.0)
+
+
 class Backbone(nn.Module):
     """Images in [0, 1] -> five feature maps.
 
@@ -56,32 +60,64 @@ class Backbone(nn.Module):
     first. H and W are multiples of 32.
     """
 
-    def __init__(self, name: str, images: int = 1, pretrained: bool = False) -> None:
-        """Raises ConfigError for a name that timm does not know or that lacks five scales."""
+    def __init__(
+        self,
+        name: str,
+        images: int = 1,
+        pretrained: bool = False,
+        normalisation: Normalisation | None = None,
+        stages: int = len(STRIDES),
+    ) -> None:
+        """Make the layers.
+
+        Args:
+            name: of a timm model.
+            images: how many are seen at once.
+            pretrained: whether timm loads its weights.
+            normalisation: None: what pretrained weights expect.
+            stages: so many of the five features are made, without the layers of the others.
+
+        Raises:
+            ConfigError: a name that timm does not know or that lacks five scales.
+        """
         super().__init__()
         if not timm.is_model(name):
             raise ConfigError(f'backbone {name!r} is not known to timm')
+        # A backbone of other scales is asked for what it has, to name it in the refusal.
+        whole = stages == len(STRIDES)
+        part: dict[str, Any] = {} if whole else {'out_indices': tuple(range(stages))}
         try:
             # With in_chans other than 3, timm repeats pretrained filters over the images and
             # divides them by their number: two equal images give what one alone gives.
             self.features = timm.create_model(
-                name, features_only=True, pretrained=pretrained, in_chans=3 * images
+                name, features_only=True, pretrained=pretrained, in_chans=3 * images, **part
             )
         except (RuntimeError, AssertionError, TypeError, AttributeError) as error:
             raise ConfigError(f'backbone {name!r} cannot return feature maps: {error}') from error
         info = cast(FeatureInfo, self.features.feature_info)
         strides = tuple(info.reduction())
-        if strides != STRIDES:
-            raise ConfigError(f'backbone {name!r} has strides {strides}; need {STRIDES}')
+        if strides != STRIDES[:stages]:
+            raise ConfigError(
+                f'backbone {name!r} has strides {strides}; need {STRIDES[:stages]}'
+            )
+        if not whole:
+            _drop_unused_blocks(self.features, info.module_name()[-1])
         self.name = name
         self.images = images
         self.channels: tuple[int, ...] = tuple(info.channels())
-        self.normalisation = normalisation_of(name)
+        self.normalisation = normalisation or normalisation_of(name)
 
     def forward(self, images01: Tensor) -> list[Tensor]:
         mean, std = self.normalisation.mean, self.normalisation.std
         normalised = (images01 - mean) * (1.0 / std)
         return self.features(normalised.contiguous(memory_format=torch.channels_last))
+
+
+def _drop_unused_blocks(features: nn.Module, last: str) -> None:
+    """Leave out the blocks after the module `last`, which some of timm's families keep."""
+    container, _, index = last.partition('.')
+    if container == 'blocks':
+        features.blocks = cast(nn.Sequential, features.blocks)[: int(index.split('.')[0]) + 1]
 
 
 def widen_input_filter(filters: Tensor, images: int) -> Tensor:

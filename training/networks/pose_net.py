@@ -1,4 +1,4 @@
-"""Monodepth2's separate pose network (Godard et al., ICCV 2019)."""
+"""The separate pose network of Monodepth2 and FeatDepth (Godard et al., ICCV 2019)."""
 
 import torch
 from torch import Tensor, nn
@@ -8,19 +8,21 @@ from training.networks.backbones import Backbone
 
 # Motions between neighbouring frames are small; the published network scales its answer so.
 MOTION_SCALE = 0.01
-# The published weights answer for two frames; only the first answer is used.
-OUTPUT_CHANNELS = 12
+_NUMBERS_OF_A_MOTION = 6
 
 
 class PoseDecoder(nn.Module):
-    """The encoder's last feature [B, C, h, w] -> motion [B, 12], averaged over the image."""
+    """The encoder's last feature [B, C, h, w] -> [B, 6 motions], averaged over the image.
 
-    def __init__(self, in_channels: int, channels: int) -> None:
+    Monodepth2's published weights state two motions, of which the first is used; FeatDepth's one.
+    """
+
+    def __init__(self, in_channels: int, channels: int, motions: int = 2) -> None:
         super().__init__()
         self.squeeze = nn.Conv2d(in_channels, channels, 1)
         self.hidden_0 = nn.Conv2d(channels, channels, 3, padding=1)
         self.hidden_1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.output = nn.Conv2d(channels, OUTPUT_CHANNELS, 1)
+        self.output = nn.Conv2d(channels, _NUMBERS_OF_A_MOTION * motions, 1)
 
     def forward(self, feature: Tensor) -> Tensor:
         x = functional.relu(self.squeeze(feature))
@@ -37,19 +39,43 @@ class PoseNet(nn.Module):
     training.geometry.motion_to_transform makes it. Driving forward gives -z.
     """
 
-    def __init__(self, backbone: Backbone, channels: int, shrink: int = 1) -> None:
-        """shrink: the images are averaged over so many pixels in each direction first."""
+    def __init__(
+        self,
+        backbone: Backbone,
+        channels: int,
+        motions: int = 2,
+        shrink: int = 1,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        """Make the decoder.
+
+        Args:
+            backbone: of two images.
+            channels: hidden width of the decoder.
+            motions: that the decoder states, see PoseDecoder.
+            shrink: the images are averaged over so many pixels in each direction first.
+            size: (width, height) that they are resized to bilinearly, whatever theirs is;
+                None: theirs.
+        """
         super().__init__()
         self.shrink = shrink
+        self.size = size
         self.encoder = backbone
-        self.decoder = PoseDecoder(backbone.channels[-1], channels)
+        self.decoder = PoseDecoder(backbone.channels[-1], channels, motions)
 
     def forward(self, earlier01: Tensor, later01: Tensor) -> tuple[Tensor, Tensor]:
-        pair01 = torch.cat([earlier01, later01], dim=1)
-        if self.shrink > 1:
-            pair01 = functional.avg_pool2d(pair01, self.shrink)
+        pair01 = self._resized(torch.cat([earlier01, later01], dim=1))
         feature = self.encoder(pair01)[-1]
         motion = self.decoder(feature)
         # Scaled in single precision at least: small motions are below what half can represent.
         motion = motion.to(torch.promote_types(motion.dtype, torch.float32)) * MOTION_SCALE
         return motion[:, :3], motion[:, 3:6]
+
+    def _resized(self, pair01: Tensor) -> Tensor:
+        if self.shrink > 1:
+            return functional.avg_pool2d(pair01, self.shrink)
+        if self.size is None or self.size == (pair01.shape[-1], pair01.shape[-2]):
+            return pair01
+        return functional.interpolate(
+            pair01, self.size[::-1], mode='bilinear', align_corners=False
+        )
