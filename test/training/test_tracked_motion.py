@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,9 @@ from depth_ros import synthetic
 from depth_ros.camera import Intrinsics
 from training.data.batch import PREVIOUS, TARGET, Batch
 from training.losses.motion import geodesic_angle
+from training.measure import find_motions, fit_unit
+from training.tasks.objective import Terms
+from training.tasks.self_supervised import SelfSupervisedTask
 from training.tracked_motion import tracked_motions
 
 CAMERA = Intrinsics(105.0, 105.0, 63.5, 47.5, 128, 96)
@@ -70,3 +76,25 @@ def test_what_shows_nothing_is_unknown(batch: Batch) -> None:
     motions = found(batch, batch.depth_m[:, None])
     assert torch.isnan(motions[0, 1]).all()
     assert torch.isfinite(motions[1, 1]).all()
+
+
+class TrueDepth(SelfSupervisedTask):
+    """Predicts the true depth in a unit of its own."""
+
+    def __init__(self, unit_m: float) -> None:
+        pl.LightningModule.__init__(self)
+        self._unit_m = unit_m
+
+    def terms(self, batch: Batch) -> Terms:
+        terms = {field.name: torch.tensor(torch.nan) for field in dataclasses.fields(Terms)}
+        return Terms(**terms | {'depth_m': batch.depth_m[:, None] / self._unit_m})
+
+
+@pytest.mark.parametrize('unit_m', [0.2, 5.0])
+def test_the_unit_of_the_depth_is_found_by_features_alone(batch: Batch, unit_m: float) -> None:
+    task = TrueDepth(unit_m)
+    motions = find_motions(task, [batch])
+    assert motions.predicted.shape == (2, 4, 4)
+    assert np.isnan(motions.predicted[1]).all()
+    seen = Batch(*(field[:1] for field in batch))
+    assert fit_unit(find_motions(task, [seen])) == pytest.approx(unit_m, rel=0.12)
