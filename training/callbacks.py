@@ -21,7 +21,8 @@ from training.tasks.self_supervised import SelfSupervisedTask
 
 LAST, BEST = 'last.ckpt', 'best.ckpt'
 LOSS_FIELDS = (
-    'step', 'loss', 'photometric', 'smoothness', 'depth', 'rotation_rad', 'translation', 'lr',
+    'step', 'loss', 'photometric', 'smoothness', 'velocity', 'depth', 'rotation_rad',
+    'translation', 'lr',
 )  # fmt: skip
 VALIDATION_FIELDS = ('step', 'loss', 'depth_loss', 'abs_rel')
 _PICTURES = 4

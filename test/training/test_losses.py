@@ -96,21 +96,26 @@ class TestSsim:
         assert torch.equal(y, before[1])
 
 
+def both(count: int) -> torch.Tensor:
+    """Two sources that every sample has."""
+    return torch.ones(2, count, dtype=torch.bool)
+
+
 class TestMinimumReprojection:
     def test_takes_the_source_that_sees_each_pixel(self) -> None:
         """With half of each of two sources occluded, the other one decides there."""
         good, bad = noise(1, 1, 1, 8, 8), 1 + noise(1, 1, 1, 8, 8)
         left = torch.arange(8).expand(1, 1, 1, 8, 8) < 4
         errors = torch.stack([torch.where(left, good, bad), torch.where(left, bad, good)])
-        result = MinimumReprojection()(errors, None, None)
+        result = MinimumReprojection()(errors, None, None, both(1))
         torch.testing.assert_close(result.error, good)
         torch.testing.assert_close(result.loss, good.mean().reshape(1))
 
     def test_unmoved_sources_win_where_they_fit_better(self) -> None:
-        warped = torch.full((1, 2, 1, 1, 4, 4), 0.3)
+        warped = torch.full((2, 2, 1, 1, 4, 4), 0.3)
         unmoved = torch.full((2, 1, 1, 4, 4), 0.5)
         unmoved[0, 0, 0, :2] = 0.1
-        result = MinimumReprojection()(warped, unmoved, None)
+        result = MinimumReprojection()(warped, unmoved, None, both(1))
         assert result.used[0, 0, 0, 2:].all()
         assert not result.used[0, 0, 0, :2].any()
         assert float(result.loss[0]) == pytest.approx(0.2, abs=1e-4)
@@ -118,11 +123,30 @@ class TestMinimumReprojection:
     def test_unseen_pixels_are_no_candidates(self) -> None:
         warped = torch.tensor([[[[[[0.1, 0.1]]]]], [[[[[0.4, 0.4]]]]]])
         visible = torch.tensor([[[[[[True, False]]]]], [[[[[True, True]]]]]])
-        result = MinimumReprojection()(warped, None, visible)
+        result = MinimumReprojection()(warped, None, visible, both(1))
         torch.testing.assert_close(result.error.flatten(), torch.tensor([0.1, 0.4]))
-        nowhere = MinimumReprojection()(warped, None, torch.zeros_like(visible))
+        nowhere = MinimumReprojection()(warped, None, torch.zeros_like(visible), both(1))
         assert float(nowhere.loss) == 0
         assert not nowhere.used.any()
+
+    @pytest.mark.parametrize('automask', [False, True])
+    def test_what_a_sample_lacks_is_no_candidate_though_it_fits_best(self, automask: bool) -> None:
+        """Against each sample alone with the sources it has; without any it costs nothing."""
+        warped = noise(2, 3, 4, 1, 6, 7).requires_grad_()
+        unmoved = noise(2, 4, 1, 6, 7, seed=1) + 0.3 if automask else None
+        available = torch.tensor([[True, True, False, False], [True, False, True, False]])
+        result = MinimumReprojection()(warped, unmoved, None, available)
+        for i, sources in enumerate(([0, 1], [0], [1])):
+            part = warped[sources, :, i].min(0).values
+            if unmoved is not None:
+                part = torch.minimum(part, unmoved[sources, i].min(0).values)
+            torch.testing.assert_close(result.error[:, i], part, atol=1e-4, rtol=0)
+        assert float(result.error[:, 3].detach().abs().max()) == 0
+        assert not result.used[:, 3].any()
+        (gradient,) = torch.autograd.grad(result.loss.sum(), warped)
+        lacking = ~available[:, None, :, None, None, None].expand_as(gradient)
+        assert float(gradient[lacking].abs().max()) == 0
+        assert float(gradient.abs().max()) > 0
 
 
 class TestSmoothness:
@@ -160,7 +184,7 @@ def static_views(count: int, size: tuple[int, int] = (32, 48)) -> Views:
     camera = torch.tensor([40.0, 40.0, 23.5, 15.5]).expand(count, 4)
     return Views(
         target, torch.stack([target, target]), camera, camera.expand(2, count, 4), transform,
-        torch.ones(count),
+        torch.ones(count), torch.ones(2, count, dtype=torch.bool),
     )  # fmt: skip
 
 
@@ -186,6 +210,7 @@ class TestSelfSupervised:
         views = Views(
             views.target, sources, views.target_intrinsics, views.source_intrinsics,
             views.source_T_target, torch.tensor([0.5, 1.0, 2.0]),
+            torch.tensor([[True, True, False], [True, False, False]]),
         )  # fmt: skip
         loss = SelfSupervisedLoss(*RANGE, automask=False)
         apart, together = loss(disparities, views), loss._of_batch(disparities, views)
@@ -223,7 +248,7 @@ def scene() -> tuple[Views, torch.Tensor]:
     numbers = torch.tensor([[camera.fx, camera.fy, camera.cx, camera.cy]])
     views = Views(
         images[1:2], images[[0, 2]][:, None], numbers, numbers.expand(2, 1, 4),
-        source_T_target[:, None], torch.ones(1),
+        source_T_target[:, None], torch.ones(1), torch.ones(2, 1, dtype=torch.bool),
     )  # fmt: skip
     return views, torch.from_numpy(depths[1])[None, None].float()
 
@@ -244,30 +269,21 @@ class TestOnARenderedScene:
     def test_a_wrong_pose_does_not(self, scene) -> None:
         views, depth = scene
         backwards = invert_transform(views.source_T_target)
-        wrong = Views(
-            views.target, views.sources, views.target_intrinsics, views.source_intrinsics,
-            backwards, views.depth_factor,
-        )  # fmt: skip
+        wrong = dataclasses.replace(views, source_T_target=backwards)
         assert self.photometric(views, depth) < 0.5 * self.photometric(wrong, depth)
 
     def test_depth_and_translation_share_one_unit(self, scene) -> None:
         views, depth = scene
         transform = views.source_T_target.clone()
         transform[..., :3, 3] *= 3.0
-        scaled = Views(
-            views.target, views.sources, views.target_intrinsics, views.source_intrinsics,
-            transform, views.depth_factor,
-        )  # fmt: skip
+        scaled = dataclasses.replace(views, source_T_target=transform)
         assert self.photometric(scaled, 3 * depth) == pytest.approx(
             self.photometric(views, depth), abs=1e-4
         )
 
     def test_focal_factor_stands_for_a_multiplied_depth(self, scene) -> None:
         views, depth = scene
-        factored = Views(
-            views.target, views.sources, views.target_intrinsics, views.source_intrinsics,
-            views.source_T_target, torch.tensor([2.0]),
-        )  # fmt: skip
+        factored = dataclasses.replace(views, depth_factor=torch.tensor([2.0]))
         assert self.photometric(factored, depth / 2) == pytest.approx(
             self.photometric(views, depth), abs=1e-4
         )

@@ -40,6 +40,8 @@ def batch() -> Batch:
         target_T_previous=later_T_earlier[0].expand(2, 4, 4),
         next_T_target=later_T_earlier[1].expand(2, 4, 4),
         interval_s=torch.full((2, 2), 1 / 7.5),
+        stereo_T_target=torch.full((2, 4, 4), float('nan')),
+        travelled_m=torch.full((2, 2), float('nan')),
     )
 
 

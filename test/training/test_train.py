@@ -159,7 +159,8 @@ def test_depth_supervision_lowers_loss_and_error(bag: Path, tmp_path: Path) -> N
 
 def test_every_supervision_at_once(bag: Path, tmp_path: Path) -> None:
     config = configure(
-        bag, tmp_path, 'loss.depth=1', 'loss.motion=0.1', 'loss.motion_more_pairs=true',
+        bag, tmp_path, 'loss.depth=1', 'loss.velocity=0.05', 'loss.motion=0.1',
+        'loss.motion_more_pairs=true',
         'run.epochs=1', 'run.steps_per_epoch=3',
     )  # fmt: skip
     run_training(config, RunPaths(tmp_path / 'model', tmp_path / 'run'), quiet)

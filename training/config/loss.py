@@ -26,6 +26,11 @@ class LossConfig:
         coarse: the photometric error on shrunk images beside it, without automask: widens the
             motions that can be learnt from (not in the paper).
         smoothness: edge-aware smoothness of disparity; halved with every scale.
+        temporal: see the target from the frames before and after it.
+        stereo: see it from its stereo partner, in the bags that have one: depth becomes metric.
+            Without temporal no pose network is trained.
+        velocity: length of predicted translations against the distance that odometry or a
+            measured velocity tells (Guizilini et al., CVPR 2020): depth becomes metric.
         depth: against depth truth [m].
         motion: of the pose network against its teacher.
         teacher: whose motions those are.
@@ -38,6 +43,9 @@ class LossConfig:
     photometric: float = 1.0
     coarse: float = 0.0
     smoothness: float = 1e-3
+    temporal: bool = True
+    stereo: bool = False
+    velocity: float = 0.0
     depth: float = 0.0
     motion: float = 0.0
     teacher: MotionTeacher = MotionTeacher.ODOMETRY
@@ -45,12 +53,29 @@ class LossConfig:
     motion_more_pairs: bool = False
 
     def __post_init__(self) -> None:
-        for name in ('photometric', 'coarse', 'smoothness', 'depth', 'motion'):
+        for name in ('photometric', 'coarse', 'smoothness', 'velocity', 'depth', 'motion'):
             value = getattr(self, name)
             require(value >= 0, f'loss.{name} {value} must be 0 or more')
         require(
             not self.warp_by_teacher or self.motion > 0,
             'loss.warp_by_teacher needs loss.motion above 0: the pose network would not learn',
+        )
+        require(
+            self.temporal or self.stereo or not self.compares_views,
+            'loss.temporal and loss.stereo are both false: loss.photometric has nothing to '
+            'compare; set one of them true',
+        )
+        require(
+            self.temporal or not (self.velocity > 0 or self.warp_by_teacher),
+            'loss.velocity and loss.warp_by_teacher need loss.temporal: true',
+        )
+        require(
+            self.velocity == 0 or self.compares_views,
+            'loss.velocity reaches depth through loss.photometric, which is 0',
+        )
+        require(
+            not self.stereo or self.compares_views,
+            'loss.stereo needs loss.photometric above 0: nothing would look at the partner',
         )
         require(
             self.photometric > 0 or self.depth > 0 or self.motion > 0,
@@ -63,9 +88,14 @@ class LossConfig:
         return self.motion > 0 and self.teacher is MotionTeacher.ODOMETRY
 
     @property
+    def compares_views(self) -> bool:
+        """Whether any term compares the target with other frames."""
+        return self.photometric > 0
+
+    @property
     def needs_neighbours(self) -> bool:
-        """Whether more than the target frame is looked at."""
-        return self.photometric > 0 or self.motion > 0
+        """Whether the frames before and after the target are looked at: a pose network learns."""
+        return (self.compares_views and self.temporal) or self.motion > 0
 
     @property
     def trains_depth(self) -> bool:

@@ -174,4 +174,5 @@ def _flip(batch: Batch, images01: Tensor, flip: Tensor) -> tuple[Batch, Tensor]:
         depth_m=depth_m,
         target_T_previous=batch.target_T_previous * mirror,
         next_T_target=batch.next_T_target * mirror,
+        stereo_T_target=batch.stereo_T_target * mirror,
     ), images01

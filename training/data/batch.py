@@ -6,19 +6,23 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-PREVIOUS, TARGET, NEXT = 0, 1, 2
+PREVIOUS, TARGET, NEXT, STEREO = 0, 1, 2, 3
 
 
 class Batch(NamedTuple):
     """B samples of three frames in temporal order; truth is NaN where it is unknown.
 
     Attributes:
-        images: RGB uint8 [B,3,H,W,3]: previous, target, next.
-        intrinsics: (fx, fy, cx, cy) in pixels, float32 [B,4]; the three frames share them.
+        images: RGB uint8 [B,F,H,W,3]: previous, target, next, and with F = 4 the target's stereo
+            partner, zeros in samples without one.
+        intrinsics: (fx, fy, cx, cy) in pixels, float32 [B,4]; all frames share them.
         visible: camera image on the grid, (x0, y0, x1, y1) half open, float32 [B,4].
         depth_m: of the target, float32 [B,H,W].
         target_T_previous, next_T_target: motions, float32 [B,4,4].
         interval_s: times between previous and target, target and next, float32 [B,2].
+        stereo_T_target: of the stereo partner, float32 [B,4,4]; NaN without one.
+        travelled_m: distances between the camera's places at previous and target, target and
+            next, as measured by odometry or a velocity, float32 [B,2].
     """
 
     images: Tensor
@@ -28,3 +32,5 @@ class Batch(NamedTuple):
     target_T_previous: Tensor
     next_T_target: Tensor
     interval_s: Tensor
+    stereo_T_target: Tensor
+    travelled_m: Tensor

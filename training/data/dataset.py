@@ -126,6 +126,8 @@ class TripleDataset(Dataset[Batch]):
             relative_motion(cache.world_T_cam, earlier, frame),
             relative_motion(cache.world_T_cam, frame, later),
             (np.diff(stamps) * 1e-9).astype(np.float32),
+            np.full((4, 4), np.nan, np.float32),
+            np.full(2, np.nan, np.float32),
         )
 
 

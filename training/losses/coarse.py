@@ -57,4 +57,5 @@ class CoarsePhotometricLoss(nn.Module):
         )
         warped = warp_sources(views.sources, projection)
         error = self.photometric_error(warped, window_statistics(views.target))
-        return self.minimum_reprojection(error, None, projection.visible).loss.mean()
+        result = self.minimum_reprojection(error, None, projection.visible, views.available)
+        return result.loss.mean()

@@ -40,12 +40,20 @@ class MinimumReprojection(nn.Module):
     """Per pixel the least error over sources; where an unmoved source fits better, no gradient.
 
     forward: warped_error [S, L, B, 1, H, W]; unmoved_error [S, B, 1, H, W] or None for no
-    automask; visible bool [S, L, B, 1, H, W] or None: errors elsewhere are not candidates.
+    automask; visible bool [S, L, B, 1, H, W] or None: errors elsewhere are not candidates;
+    available bool [S, B]: nor are errors of sources that a sample lacks. A sample without any
+    has the error 0.
     """
 
     def forward(
-        self, warped_error: Tensor, unmoved_error: Tensor | None, visible: Tensor | None
+        self,
+        warped_error: Tensor,
+        unmoved_error: Tensor | None,
+        visible: Tensor | None,
+        available: Tensor,
     ) -> MinimumReprojectionResult:
+        missing = ~available[:, :, None, None, None]
+        warped_error = warped_error.masked_fill(missing[:, None], _UNSEEN)
         if visible is not None:
             warped_error = warped_error.masked_fill(~visible, _UNSEEN)
         error = warped_error.min(0).values
@@ -54,7 +62,7 @@ class MinimumReprojection(nn.Module):
             error = error * used
         else:
             noise = TIE_BREAKING_NOISE * torch.randn_like(error)
-            unmoved = unmoved_error.min(0).values[None] + noise
-            used = error < unmoved
-            error = torch.minimum(error, unmoved)
+            unmoved = unmoved_error.masked_fill(missing, _UNSEEN).min(0).values[None] + noise
+            used = (error < unmoved) & (error < _UNSEEN)
+            error = torch.minimum(error, unmoved) * ~missing.all(0)
         return MinimumReprojectionResult(error.mean((1, 2, 3, 4)), error, used)

@@ -87,7 +87,9 @@ class SelfSupervisedLoss(nn.Module):
             with torch.no_grad():
                 unmoved_error = self.photometric_error(views.sources, target)
         visible = projection.visible if self.drop_unseen else None
-        result = self.minimum_reprojection(warped_error, unmoved_error, visible)
+        result = self.minimum_reprojection(
+            warped_error, unmoved_error, visible, views.available
+        )
 
         roughness = self._roughness_by_scale(disparities, views.target)
         weights = self.smoothness_weight * 0.5 ** torch.arange(

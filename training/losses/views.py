@@ -15,7 +15,9 @@ class Views:
 
     target [B, 3, H, W]; sources [S, B, 3, H, W]; intrinsics in pixels of these images:
     target [B, 4], sources [S, B, 4]; source_T_target [S, B, 4, 4]; depth_factor [B], the focal
-    correction of training.geometry.focal_factor (ones for the training camera).
+    correction of training.geometry.focal_factor (ones for the training camera); available bool
+    [S, B]: a source that a sample lacks is never compared with. Images and transforms of what is
+    not available are finite all the same, so that no loss and no gradient meets NaN.
     """
 
     target: Tensor
@@ -24,6 +26,7 @@ class Views:
     source_intrinsics: Tensor
     source_T_target: Tensor
     depth_factor: Tensor
+    available: Tensor
 
     def samples(self) -> Iterator['Views']:
         """The same, one sample at a time (B = 1)."""
@@ -36,6 +39,7 @@ class Views:
                 self.source_intrinsics[:, one],
                 self.source_T_target[:, one],
                 self.depth_factor[one],
+                self.available[:, one],
             )
 
     def shrunk(self, divisor: int) -> 'Views':
@@ -52,4 +56,5 @@ class Views:
             scaled_intrinsics(self.source_intrinsics, 1 / divisor),
             self.source_T_target,
             self.depth_factor,
+            self.available,
         )

@@ -22,10 +22,11 @@ from training.losses.coarse import CoarsePhotometricLoss
 from training.losses.depth import LogDepthLoss
 from training.losses.motion import MotionLoss
 from training.losses.self_supervised import SelfSupervisedLoss
-from training.losses.views import Views
+from training.losses.velocity import VelocityLoss
 from training.networks.build import NetworkConfig
 from training.networks.depth_net import SCALES, DepthNet
 from training.networks.pose_net import PoseNet
+from training.tasks.sources import make_views
 from training.tracked_motion import tracked_motions
 
 _UNIT_WEIGHT = 0.1
@@ -46,7 +47,8 @@ class Terms:
     Attributes:
         total: the objective.
         depth_loss: the objective without its motion term, no gradient.
-        photometric, smoothness, depth, rotation_rad, translation: terms; NaN where not computed.
+        photometric, smoothness, velocity, depth, rotation_rad, translation: terms; NaN where not
+            computed.
         depth_m: of the target [B,1,H,W], no gradient.
     """
 
@@ -54,6 +56,7 @@ class Terms:
     depth_loss: Tensor
     photometric: Tensor
     smoothness: Tensor
+    velocity: Tensor
     depth: Tensor
     rotation_rad: Tensor
     translation: Tensor
@@ -61,7 +64,9 @@ class Terms:
 
     def scalars(self) -> dict[str, Tensor]:
         """Every scalar by name."""
-        names = ('photometric', 'smoothness', 'depth', 'rotation_rad', 'translation')
+        names = (
+            'photometric', 'smoothness', 'velocity', 'depth', 'rotation_rad', 'translation',
+        )  # fmt: skip
         return {'loss': self.total.detach(), **{name: getattr(self, name) for name in names}}
 
 
@@ -81,6 +86,7 @@ class Objective(nn.Module):
         self._coarse_loss = CoarsePhotometricLoss(*self._range)
         self._depth_loss = LogDepthLoss()
         self._motion_loss = MotionLoss()
+        self._velocity_loss = VelocityLoss()
         # Kept in checkpoints, so that a resumed run holds the same unit.
         self._start: Tensor
         self.register_buffer('_start', torch.full((), float('nan')))
@@ -93,7 +99,7 @@ class Objective(nn.Module):
         Args:
             networks: to train or validate.
             batch: geometry and truth that belong to the images.
-            images01: what losses compare, float32 [B,3,3,H,W].
+            images01: what losses compare, float32 [B,F,3,H,W].
             coloured01: the same as the networks see it.
         """
         weights = self._weights
@@ -101,7 +107,7 @@ class Objective(nn.Module):
         scales = SCALES if weights.photometric > 0 else 1
         unknown = images01.new_full((), float('nan'))
         total = images01.new_zeros(())
-        photometric = smoothness = depth_term = rotation = translation = unknown
+        photometric = smoothness = velocity = depth_term = rotation = translation = unknown
         disparities = self._disparities(networks.depth, coloured01[:, TARGET], scales)
         depth_m = correct_depth(disparity_to_depth(disparities[0], *self._range), factor)
         forward_T: Tensor | None = None
@@ -110,11 +116,9 @@ class Objective(nn.Module):
                 networks.pose, coloured01, batch.intrinsics, _pairs(weights)
             )
         taught_T = self._taught_motions(batch, images01, depth_m)
-        if weights.photometric > 0 and forward_T is not None:
-            seen_T = forward_T[:2]
-            if weights.warp_by_teacher:
-                seen_T = torch.where(_known(taught_T)[:2, :, None, None], taught_T[:2], seen_T)
-            views = _views(batch, images01, seen_T, factor)
+        if weights.compares_views:
+            seen_T = self._seen_motions(forward_T, taught_T)
+            views = make_views(batch, images01, seen_T, weights.stereo, factor)
             result = self._self_supervised(disparities, views)
             total = total + weights.photometric * result.total
             if weights.warp_by_teacher and weights.teacher is MotionTeacher.FEATURES:
@@ -122,6 +126,10 @@ class Objective(nn.Module):
             if weights.coarse > 0:
                 total = total + weights.coarse * self._coarse_loss(disparities[0], views)
             photometric, smoothness = result.photometric, result.smoothness
+        if weights.velocity > 0 and forward_T is not None:
+            velocity_loss = self._velocity_loss(forward_T[:2], batch.travelled_m.T)
+            total = total + weights.velocity * velocity_loss
+            velocity = velocity_loss.detach()
         if weights.depth > 0:
             depth_loss = self._depth_loss(depth_m, batch.depth_m[:, None])
             total = total + weights.depth * depth_loss
@@ -137,9 +145,17 @@ class Objective(nn.Module):
             total = total + weights.motion * motion.total
             rotation, translation = motion.rotation_rad, motion.translation
         return Terms(
-            total, without_motion, photometric, smoothness, depth_term, rotation, translation,
-            depth_m.detach(),
+            total, without_motion, photometric, smoothness, velocity, depth_term, rotation,
+            translation, depth_m.detach(),
         )  # fmt: skip
+
+    def _seen_motions(self, forward_T: Tensor | None, taught_T: Tensor) -> Tensor | None:
+        """What temporal views are synthesised by, [2,B,4,4]; None where there are none."""
+        if forward_T is None or not self._weights.temporal:
+            return None
+        if not self._weights.warp_by_teacher:
+            return forward_T[:2]
+        return torch.where(_known(taught_T)[:2, :, None, None], taught_T[:2], forward_T[:2])
 
     def _drift(self, depth_m: Tensor) -> Tensor:
         """Squared log distance of the batch's typical depth from that of the run's first batch.
@@ -199,7 +215,6 @@ class Objective(nn.Module):
         return [disparity.float() for disparity in disparities]
 
 
-
 def _pairs(weights: LossConfig) -> list[tuple[int, int]]:
     """Frames (earlier, later) that the pose network sees; the order of `_true_motions`."""
     pairs = [(PREVIOUS, TARGET), (TARGET, NEXT)]
@@ -223,15 +238,3 @@ def _true_motions(batch: Batch) -> Tensor:
 
 def _known(transforms: Tensor) -> Tensor:
     return torch.isfinite(transforms).all(-1).all(-1)
-
-
-def _views(batch: Batch, images01: Tensor, forward_T: Tensor, factor: Tensor) -> Views:
-    previous_T_target = invert_transform(forward_T[0])
-    return Views(
-        target=images01[:, TARGET],
-        sources=torch.stack([images01[:, PREVIOUS], images01[:, NEXT]]),
-        target_intrinsics=batch.intrinsics,
-        source_intrinsics=torch.stack([batch.intrinsics, batch.intrinsics]),
-        source_T_target=torch.stack([previous_T_target, forward_T[1]]),
-        depth_factor=factor,
-    )
