@@ -26,6 +26,8 @@ CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 POINT_CLOUD = 'sensor_msgs/msg/PointCloud2'
 ODOMETRY = 'nav_msgs/msg/Odometry'
 POSE = 'geometry_msgs/msg/PoseStamped'
+TWIST = 'geometry_msgs/msg/TwistStamped'
+TWIST_WITH_COVARIANCE = 'geometry_msgs/msg/TwistWithCovarianceStamped'
 TRANSFORMS = 'tf2_msgs/msg/TFMessage'
 
 _PIXELS = {
@@ -163,12 +165,8 @@ def odometry(
 ) -> Any:
     """nav_msgs/Odometry of a pose [4,4] with covariance [6,6]; without a twist, its twist is 0."""
     types = typestore().types
-    vector = types['geometry_msgs/msg/Vector3']
     covariance = np.zeros((6, 6)) if pose_covariance is None else pose_covariance
     twist = twist or Twist(np.zeros(3), np.zeros(3), np.zeros((6, 6)))
-    linear, angular = (
-        vector(x=float(v[0]), y=float(v[1]), z=float(v[2])) for v in (twist.linear, twist.angular)
-    )
     return types[ODOMETRY](
         header=header(stamp_ns, frame_id),
         child_frame_id=child_frame_id,
@@ -176,10 +174,15 @@ def odometry(
             pose=_pose(parent_T_child), covariance=np.asarray(covariance, np.float64).reshape(36)
         ),
         twist=types['geometry_msgs/msg/TwistWithCovariance'](
-            twist=types['geometry_msgs/msg/Twist'](linear=linear, angular=angular),
+            twist=_twist(twist),
             covariance=np.asarray(twist.covariance, np.float64).reshape(36),
         ),
     )
+
+
+def twist_stamped(stamp_ns: int, frame_id: str, twist: Twist) -> Any:
+    """geometry_msgs/TwistStamped, which has no covariance."""
+    return typestore().types[TWIST](header=header(stamp_ns, frame_id), twist=_twist(twist))
 
 
 def pose_stamped(stamp_ns: int, frame_id: str, parent_T_child: np.ndarray) -> Any:
@@ -240,6 +243,15 @@ def _pose(parent_T_child: np.ndarray) -> Any:
         position=types['geometry_msgs/msg/Point'](x=x, y=y, z=z),
         orientation=_quaternion(parent_T_child),
     )
+
+
+def _twist(twist: Twist) -> Any:
+    types = typestore().types
+    linear, angular = (
+        types['geometry_msgs/msg/Vector3'](x=float(v[0]), y=float(v[1]), z=float(v[2]))
+        for v in (twist.linear, twist.angular)
+    )
+    return types['geometry_msgs/msg/Twist'](linear=linear, angular=angular)
 
 
 def _quaternion(parent_T_child: np.ndarray) -> Any:

@@ -70,9 +70,14 @@ def finish(
 
 def supervision_source(config: TrainConfig) -> str | None:
     """What made the networks metric in training; None: nothing."""
-    if config.loss.depth > 0:
+    loss = config.loss
+    if loss.depth > 0:
         return 'depth truth'
-    return 'odometry' if config.loss.uses_odometry else None
+    if loss.stereo:
+        return 'stereo baseline'
+    if loss.uses_odometry:
+        return 'odometry'
+    return 'velocity' if loss.velocity > 0 else None
 
 
 def make_spec(
@@ -93,6 +98,7 @@ def make_spec(
     """
     bags = ', '.join(source.path.stem for source in config.bags)
     loss, run = config.loss, config.run
+    sources = ' and '.join(['temporal'] * loss.temporal + ['stereo'] * loss.stereo) or 'none'
     return ModelSpec(
         name=config.name,
         family='monodepth2',
@@ -112,8 +118,8 @@ def make_spec(
         licence=config.export.licence,
         training_run=(
             f'depth_ros train, preset {config.name}, bags {bags}, {run.epochs} epochs, '
-            f'seed {run.seed}, weights photometric {loss.photometric:g}, depth {loss.depth:g}, '
-            f'motion {loss.motion:g}'
+            f'seed {run.seed}, sources {sources}, weights photometric {loss.photometric:g}, '
+            f'depth {loss.depth:g}, motion {loss.motion:g}, velocity {loss.velocity:g}'
         ),
         tolerance=TOLERANCE[config.export.precision],
     )

@@ -53,6 +53,21 @@ def tracked_motions(batch: Batch, images01: Tensor, depth_m: Tensor) -> Tensor:
     return torch.from_numpy(motions).to(images01.device)
 
 
+def at_travelled_length(motions: Tensor, travelled_m: Tensor) -> Tensor:
+    """Motions [P,B,4,4] with their translations as long as measured, [P,B], where that is known.
+
+    What features cannot tell is told by odometry: the pose network learns metres at once, while
+    the depth is still on its way to them.
+    """
+    translation = motions[..., :3, 3]
+    length = torch.linalg.vector_norm(translation, dim=-1)
+    known = (length > 0) & torch.isfinite(travelled_m)
+    factor = torch.where(known, travelled_m / length, torch.ones_like(length))
+    result = motions.clone()
+    result[..., :3, 3] = translation * factor[..., None]
+    return result
+
+
 def _refiner(intrinsics: np.ndarray, visible: np.ndarray, shape: tuple[int, ...]) -> MotionRefiner:
     fx, fy, cx, cy = (float(value) for value in intrinsics)
     height, width = shape

@@ -13,6 +13,8 @@ from depth_ros.bag_messages import (
     ODOMETRY,
     POINT_CLOUD,
     POSE,
+    TWIST,
+    TWIST_WITH_COVARIANCE,
 )
 from depth_ros.bags.reader import BagReader, Topic
 from depth_ros.errors import BagError
@@ -21,6 +23,7 @@ _TRANSPORTS = ('/compressed', '/compressedDepth')
 _DEPTH_ENCODINGS = ('16UC1', '32FC1', 'mono16')
 # Parts of names of image topics that are no pictures for a person.
 _NOT_A_PICTURE = re.compile(r'depth|disparity|confidence|mask|label|segment|costmap', re.I)
+_COMMAND = re.compile(r'cmd|command|reference|desired', re.I)
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,10 @@ def find_camera_topics(
     Raises:
         BagError: nothing or more than one thing fits; the message lists the candidates.
     """
-    images = _of_type(reader, (IMAGE, COMPRESSED_IMAGE))
     if image is None:
-        pictures = [t for t in images if not _NOT_A_PICTURE.search(t.name)]
-        chosen = _only(reader, _without_copies(pictures), 'image', '--image')
+        chosen = _only(reader, picture_topics(reader), 'image', '--image')
     else:
+        images = _of_type(reader, (IMAGE, COMPRESSED_IMAGE))
         chosen = _named(reader, images, image, 'image')
     infos = _of_type(reader, (CAMERA_INFO,))
     if camera_info is not None:
@@ -56,6 +58,17 @@ def find_camera_topics(
         if sibling in names:
             return CameraTopics(chosen, sibling)
     return CameraTopics(chosen, _only(reader, names, 'camera_info', '--camera-info'))
+
+
+def picture_topics(reader: BagReader) -> list[str]:
+    """Image topics that a person would call pictures, one transport of each."""
+    images = _of_type(reader, (IMAGE, COMPRESSED_IMAGE))
+    return _without_copies([t for t in images if not _NOT_A_PICTURE.search(t.name)])
+
+
+def same_picture(one: str, other: str) -> bool:
+    """Whether two topics are transports of the same images."""
+    return _base(one) == _base(other)
 
 
 def find_depth_topic(reader: BagReader, name: str | None = None) -> str | None:
@@ -96,6 +109,25 @@ def find_odometry_topic(reader: BagReader, name: str | None = None) -> str | Non
         return _named(reader, found, name, 'odometry')
     names = [topic.name for topic in found]
     return _only(reader, names, 'odometry', '--odometry') if names else None
+
+
+def find_velocity_topic(reader: BagReader, name: str | None = None) -> str | None:
+    """The topic that tells best how far a robot travelled; None where there is none.
+
+    Odometry before velocities before poses; velocities that are commands were not measured.
+
+    Raises:
+        BagError: the given name is not there, or there are several and none was given.
+    """
+    kinds = ((ODOMETRY,), (TWIST, TWIST_WITH_COVARIANCE), (POSE,))
+    if name is not None:
+        every = [kind for group in kinds for kind in group]
+        return _named(reader, _of_type(reader, every), name, 'velocity')
+    for group in kinds:
+        names = [t.name for t in _of_type(reader, group) if not _COMMAND.search(t.name)]
+        if names:
+            return _only(reader, names, 'velocity', '--velocity')
+    return None
 
 
 def _of_type(reader: BagReader, types: Sequence[str]) -> list[Topic]:

@@ -66,6 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--camera-info', metavar='TOPIC', help='their sensor_msgs/CameraInfo')
     group.add_argument('--depth', metavar='TOPIC', help='depth images, as truth')
     group.add_argument('--odometry', metavar='TOPIC', help='odometry of the camera, as truth')
+    group.add_argument('--stereo-image', metavar='TOPIC',
+                       help='images of the other camera of a rectified pair (loss.stereo)')
+    group.add_argument('--stereo-camera-info', metavar='TOPIC', help='their camera_info')
+    group.add_argument('--velocity', metavar='TOPIC',
+                       help='odometry or twist that tells the distance travelled (loss.velocity)')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -92,6 +97,9 @@ def run(args: argparse.Namespace) -> int:
                 camera_info_topic=args.camera_info,
                 depth_topic=args.depth,
                 odometry_topic=args.odometry,
+                stereo_image_topic=args.stereo_image,
+                stereo_camera_info_topic=args.stereo_camera_info,
+                velocity_topic=args.velocity,
             )
             for text in args.bag
         ]

@@ -1,6 +1,7 @@
 """What a cache holds is what the robot would see, and it is there whole or not at all."""
 
 import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def test_a_cache_is_built_once_for_each_bag_and_setting(bag: Path, tmp_path: Pat
         file.touch()
         assert open_cache(settings(bag), tmp_path, told.append).folder != first.folder
     finally:
-        cache_module.os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert len(told) == 3
 
 

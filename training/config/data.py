@@ -30,6 +30,10 @@ class BagSource:
         last: index after the last image used; None: to the end.
         weight: how often its frames are drawn, against 1 for other bags.
         image_topic, camera_info_topic, depth_topic, odometry_topic: None: found in the bag.
+        stereo_image_topic, stereo_camera_info_topic: the other camera of a rectified pair, left
+            or right, for loss.stereo; None: found in the bag.
+        velocity_topic: odometry, twist or poses for loss.velocity; None: the odometry topic
+            where one is given, else found in the bag.
     """
 
     path: Path
@@ -40,6 +44,9 @@ class BagSource:
     camera_info_topic: str | None = None
     depth_topic: str | None = None
     odometry_topic: str | None = None
+    stereo_image_topic: str | None = None
+    stereo_camera_info_topic: str | None = None
+    velocity_topic: str | None = None
 
     def __post_init__(self) -> None:
         require(self.first >= 0, f'first frame {self.first} must be 0 or more')

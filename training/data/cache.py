@@ -11,12 +11,10 @@ import errno
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -26,9 +24,11 @@ from depth_ros.errors import BagError, DepthRosError
 from depth_ros.model import Fit, ResizeFilter
 from depth_ros.view import View
 from training.config import BagSource
+from training.data.cached_frame import CachedFrame, nearest, sync
+from training.data.partner import PARTNER_FILE, write_partners
 from training.strict import to_plain
 
-FORMAT = 2
+FORMAT = 3
 TOLERANCE_NS = 25_000_000
 """Truth belongs to an image when its stamp is at most this far away."""
 
@@ -46,6 +46,8 @@ class CacheSettings:
         width, height, fit, training, resize_filter: the network view (depth_ros.view.View).
         rectify: whether images still have to be rectified.
         depth_truth, odometry_truth: whether truth is read.
+        stereo: whether the images of a second camera are read.
+        velocity: whether the way that the robot measured is read.
     """
 
     source: BagSource
@@ -57,6 +59,8 @@ class CacheSettings:
     resize_filter: ResizeFilter = ResizeFilter.AREA
     depth_truth: bool = True
     odometry_truth: bool = True
+    stereo: bool = False
+    velocity: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,12 @@ class FrameCache:
         indices: of the images in the bag, int64 [n].
         depth_m: truth float16 [n,H,W], NaN where unknown, memory-mapped; None without truth.
         world_T_cam: truth float64 [n,4,4], NaN where unknown; None without truth.
+        partner_images: of the other camera of a stereo pair, as images; None without one.
+        partner_right_m: how far right of the camera it is, negative to the left, NaN where an
+            image has no partner, float64 [n].
+        place_m: where the camera was by the robot's measured way, float64 [n,3], NaN where
+            unknown; None where nothing was measured.
+        piece: int64 [n]; only places of one piece can be compared.
     """
 
     folder: Path
@@ -83,9 +93,19 @@ class FrameCache:
     indices: np.ndarray
     depth_m: np.ndarray | None
     world_T_cam: np.ndarray | None
+    partner_images: np.ndarray | None = None
+    partner_right_m: np.ndarray | None = None
+    place_m: np.ndarray | None = None
+    piece: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.stamps_ns)
+
+    def travelled_m(self, first: int, second: int) -> float:
+        """Distance between the camera's places at two frames; NaN where it is not known."""
+        if self.place_m is None or self.piece is None or self.piece[first] != self.piece[second]:
+            return float('nan')
+        return float(np.linalg.norm(self.place_m[second] - self.place_m[first]))
 
 
 def open_cache(settings: CacheSettings, root: Path, progress: Progress) -> FrameCache:
@@ -103,7 +123,7 @@ def open_cache(settings: CacheSettings, root: Path, progress: Progress) -> Frame
         with _lock(folder.with_suffix('.lock')):
             if not (folder / 'meta.json').is_file():
                 progress(f'decoding {settings.source.path}')
-                _build(settings, folder)
+                _build(settings, folder, progress)
     return _load(folder)
 
 
@@ -146,7 +166,7 @@ def _disk_errors(root: Path) -> Iterator[None]:
         raise
 
 
-def _build(settings: CacheSettings, folder: Path) -> None:
+def _build(settings: CacheSettings, folder: Path, progress: Progress) -> None:
     partial = folder.with_suffix('.partial')
     # What a killed run left behind: the lock is ours, so nobody is writing it.
     shutil.rmtree(partial, ignore_errors=True)
@@ -154,7 +174,6 @@ def _build(settings: CacheSettings, folder: Path) -> None:
     try:
         frames = _write_frames(settings, partial)
         has_depth = settings.depth_truth and _write_depth(settings, frames, partial)
-        world_T_cam = _read_poses(settings, frames) if settings.odometry_truth else None
         cameras = [frame.view.network_intrinsics for frame in frames]
         arrays: dict[str, np.ndarray] = {
             'intrinsics': np.array([_values(camera) for camera in cameras], np.float32),
@@ -162,8 +181,13 @@ def _build(settings: CacheSettings, folder: Path) -> None:
             'stamps_ns': np.array([f.stamp_ns for f in frames], np.int64),
             'indices': np.array([f.index for f in frames], np.int64),
         }
-        if world_T_cam is not None:
-            arrays['world_T_cam'] = world_T_cam
+        arrays |= _read_motion(settings, frames, progress)
+        if settings.stereo:
+            right_m = write_partners(
+                settings.source, settings.rectify, settings.resize_filter, frames, partial
+            )
+            if right_m is not None:
+                arrays['partner_right_m'] = right_m
         with (partial / 'arrays.npz').open('wb') as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
         meta = {
@@ -181,21 +205,12 @@ def _build(settings: CacheSettings, folder: Path) -> None:
         raise
 
 
-@dataclass(frozen=True)
-class _CachedFrame:
-    index: int
-    stamp_ns: int
-    frame_id: str
-    camera: Intrinsics
-    view: View
-
-
-def _write_frames(settings: CacheSettings, folder: Path) -> list[_CachedFrame]:
+def _write_frames(settings: CacheSettings, folder: Path) -> list[CachedFrame]:
     source = settings.source
     with bags.BagReader(source.path) as reader:
         topics = bags.find_camera_topics(reader, source.image_topic, source.camera_info_topic)
     rectifiers: dict[CameraModel, tuple[Rectifier, View]] = {}
-    frames: list[_CachedFrame] = []
+    frames: list[CachedFrame] = []
     selection = bags.Selection(first=source.first, last=source.last)
     with (folder / 'images.raw').open('wb') as file:
         for frame in bags.read_frames(source.path, topics, selection):
@@ -210,11 +225,12 @@ def _write_frames(settings: CacheSettings, folder: Path) -> list[_CachedFrame]:
             )
             file.write(np.ascontiguousarray(image).data)
             frames.append(
-                _CachedFrame(
-                    frame.index, frame.stamp_ns, frame.frame_id, rectifier.intrinsics, view
+                CachedFrame(
+                    frame.index, frame.stamp_ns, frame.frame_id, frame.camera,
+                    rectifier.intrinsics, view,
                 )
             )
-        _sync(file)
+        sync(file)
     if not frames:
         raise BagError(
             f'{source.path} has no images on {topics.image} from frame {source.first} to '
@@ -227,7 +243,7 @@ def _fit(settings: CacheSettings, camera: Intrinsics) -> View:
     return View.fit(camera, settings.width, settings.height, settings.fit, settings.training)
 
 
-def _write_depth(settings: CacheSettings, frames: list[_CachedFrame], folder: Path) -> bool:
+def _write_depth(settings: CacheSettings, frames: list[CachedFrame], folder: Path) -> bool:
     """Depth truth at every network pixel's centre: nearest, since means across edges are no depth.
 
     The truth is taken to belong to the rectified camera, as depth_image_proc registers it.
@@ -245,12 +261,12 @@ def _write_depth(settings: CacheSettings, frames: list[_CachedFrame], folder: Pa
             file.write(unknown.data)
         begin, end = int(stamps[0]) - TOLERANCE_NS, int(stamps[-1]) + TOLERANCE_NS + 1
         for stamp_ns, depth_m in bags.read_depth(source.path, topic, begin, end):
-            index = _nearest(stamps, stamp_ns)
+            index = nearest(stamps, stamp_ns, TOLERANCE_NS)
             if index is not None:
                 frame = frames[index]
                 file.seek(index * unknown.nbytes)
                 file.write(sample_depth(depth_m, frame.camera, frame.view.network_intrinsics).data)
-        _sync(file)
+        sync(file)
     return True
 
 
@@ -277,7 +293,40 @@ def sample_depth(depth_m: np.ndarray, camera: Intrinsics, network: Intrinsics) -
     return np.where(known, depth, np.nan).astype(np.float16)
 
 
-def _read_poses(settings: CacheSettings, frames: list[_CachedFrame]) -> np.ndarray | None:
+def _read_motion(
+    settings: CacheSettings, frames: list[CachedFrame], progress: Progress
+) -> dict[str, np.ndarray]:
+    """Arrays of the cache that odometry and velocities fill; none where the bag has none."""
+    arrays: dict[str, np.ndarray] = {}
+    if settings.odometry_truth:
+        world_T_cam = _read_poses(settings, frames)
+        if world_T_cam is not None:
+            arrays['world_T_cam'] = world_T_cam
+    travel = _read_travel(settings, frames, progress) if settings.velocity else None
+    if travel is not None:
+        stamps_ns = np.array([frame.stamp_ns for frame in frames])
+        arrays['place_m'], arrays['piece'] = travel.at(stamps_ns)
+    return arrays
+
+
+def _read_travel(
+    settings: CacheSettings, frames: list[CachedFrame], progress: Progress
+) -> bags.Travel | None:
+    source, camera_frame = settings.source, frames[0].frame_id
+    with bags.BagReader(source.path) as reader:
+        topic = bags.find_velocity_topic(reader, source.velocity_topic or source.odometry_topic)
+    if topic is None:
+        return None
+    travel = bags.read_travel(source.path, topic, camera_frame)
+    if travel is not None and travel.whose != camera_frame:
+        progress(
+            f'{source.path}: {topic} is taken as the way of the camera, though it is that of '
+            f'{travel.whose!r}: /tf_static does not connect that with {camera_frame!r}'
+        )
+    return travel
+
+
+def _read_poses(settings: CacheSettings, frames: list[CachedFrame]) -> np.ndarray | None:
     source = settings.source
     with bags.BagReader(source.path) as reader:
         topic = bags.find_odometry_topic(reader, source.odometry_topic)
@@ -293,15 +342,6 @@ def _read_poses(settings: CacheSettings, frames: list[_CachedFrame]) -> np.ndarr
     return np.stack([unknown if pose is None else pose for pose in poses])
 
 
-def _nearest(stamps: np.ndarray, stamp_ns: int) -> int | None:
-    right = int(np.searchsorted(stamps, stamp_ns))
-    best = min(
-        (i for i in (right - 1, right) if 0 <= i < len(stamps)),
-        key=lambda i: abs(int(stamps[i]) - stamp_ns),
-    )
-    return best if abs(int(stamps[best]) - stamp_ns) <= TOLERANCE_NS else None
-
-
 def _values(k: Intrinsics) -> tuple[float, float, float, float]:
     return k.fx, k.fy, k.cx, k.cy
 
@@ -309,11 +349,6 @@ def _values(k: Intrinsics) -> tuple[float, float, float, float]:
 def _window(view: View) -> tuple[int, int, int, int]:
     rows, columns = view.visible
     return columns.start, rows.start, columns.stop, rows.stop
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _load(folder: Path) -> FrameCache:
@@ -324,6 +359,9 @@ def _load(folder: Path) -> FrameCache:
     depth_m = None
     if meta['depth']:
         depth_m = np.memmap(folder / 'depth.raw', np.float16, 'r', shape=shape)
+    partner_images = None
+    if 'partner_right_m' in small:
+        partner_images = np.memmap(folder / PARTNER_FILE, np.uint8, 'r', shape=(*shape, 3))
     return FrameCache(
         folder=folder,
         images=np.memmap(folder / 'images.raw', np.uint8, 'r', shape=(*shape, 3)),
@@ -333,4 +371,8 @@ def _load(folder: Path) -> FrameCache:
         indices=small['indices'],
         depth_m=depth_m,
         world_T_cam=small.get('world_T_cam'),
+        partner_images=partner_images,
+        partner_right_m=small.get('partner_right_m'),
+        place_m=small.get('place_m'),
+        piece=small.get('piece'),
     )

@@ -92,6 +92,7 @@ class TripleDataset(Dataset[Batch]):
         self, bags: Sequence[BagTargets], seed: int, small_motion_share: float = 0.0
     ) -> None:
         self._samples = [(bag.cache, target) for bag in bags for target in bag.targets]
+        self._stereo = any(bag.cache.partner_images is not None for bag in bags)
         self._seed = seed
         self._small_motion_share = small_motion_share
 
@@ -118,16 +119,22 @@ class TripleDataset(Dataset[Batch]):
         else:
             depth_m = cache.depth_m[frame].astype(np.float32)
         stamps = cache.stamps_ns[[earlier, frame, later]]
+        images = [cache.images[earlier], cache.images[frame], cache.images[later]]
+        if self._stereo:
+            # All samples of a batch have as many frames, also those of bags without a pair.
+            partners = cache.partner_images
+            images.append(np.zeros_like(images[0]) if partners is None else partners[frame])
+        travelled = (cache.travelled_m(earlier, frame), cache.travelled_m(frame, later))
         return (
-            np.stack([cache.images[earlier], cache.images[frame], cache.images[later]]),
+            np.stack(images),
             cache.intrinsics[frame],
             cache.visible[frame].astype(np.float32),
             depth_m,
             relative_motion(cache.world_T_cam, earlier, frame),
             relative_motion(cache.world_T_cam, frame, later),
             (np.diff(stamps) * 1e-9).astype(np.float32),
-            np.full((4, 4), np.nan, np.float32),
-            np.full(2, np.nan, np.float32),
+            stereo_motion(cache.partner_right_m, frame),
+            np.array(travelled, np.float32),
         )
 
 
@@ -137,6 +144,18 @@ def relative_motion(world_T_cam: np.ndarray | None, first: int, second: int) -> 
         return np.full((4, 4), np.nan, np.float32)
     motion = np.linalg.inv(world_T_cam[second]) @ world_T_cam[first]
     return motion.astype(np.float32)
+
+
+def stereo_motion(partner_right_m: np.ndarray | None, frame: int) -> np.ndarray:
+    """stereo_T_target of a rectified pair, float32 [4,4]; NaN without a partner.
+
+    What the target sees in front of itself lies to the left of a partner on its right.
+    """
+    if partner_right_m is None or not np.isfinite(partner_right_m[frame]):
+        return np.full((4, 4), np.nan, np.float32)
+    motion = np.eye(4, dtype=np.float32)
+    motion[0, 3] = -partner_right_m[frame]
+    return motion
 
 
 def all_at_once(batch: Batch) -> Batch:

@@ -47,6 +47,16 @@ class TrainingData:
         """Whether any bag has odometry truth."""
         return any(bag.cache.world_T_cam is not None for bag in self.train)
 
+    @property
+    def has_stereo(self) -> bool:
+        """Whether any bag has a stereo pair."""
+        return any(bag.cache.partner_images is not None for bag in self.train)
+
+    @property
+    def has_velocity(self) -> bool:
+        """Whether any bag tells how far its camera travelled."""
+        return any(bag.cache.place_m is not None for bag in self.train)
+
 
 def prepare_data(config: TrainConfig, progress: Progress) -> TrainingData:
     """Open or build every bag's cache, split it and find its targets.
@@ -167,6 +177,8 @@ def _settings(
         resize_filter=data.resize_filter,
         depth_truth=data.depth_truth,
         odometry_truth=data.odometry_truth,
+        stereo=config.loss.stereo,
+        velocity=config.loss.velocity > 0,
     )
 
 
@@ -183,7 +195,13 @@ def _split(
     data, reason = config.data, None
     kept = split_validation(len(cache), data.validation_share, data.validation_blocks)
     if not config.loss.needs_neighbours:
-        train, validation = single_targets(~kept), single_targets(kept)
+        seen = _seen_alone(config, cache)
+        train, validation = single_targets(~kept & seen), single_targets(kept & seen)
+        if not train:
+            reason = (
+                f'no frame of {source.path} has a stereo partner, and loss.temporal is false; '
+                f'name it with --stereo-image, or set loss.temporal=true'
+            )
     else:
         if config.pairs.measure is MotionMeasure.POSE and cache.world_T_cam is None:
             raise ConfigError(
@@ -200,6 +218,15 @@ def _split(
         BagTargets(cache, validation, source.weight),
         reason,
     )
+
+
+def _seen_alone(config: TrainConfig, cache: FrameCache) -> np.ndarray:
+    """Frames that teach something without those before and after them, bool [n]."""
+    if config.loss.depth > 0 or not config.loss.stereo:
+        return np.ones(len(cache), bool)
+    if cache.partner_right_m is None:
+        return np.zeros(len(cache), bool)
+    return np.isfinite(cache.partner_right_m)
 
 
 def _no_motion(config: TrainConfig, source: BagSource, largest: float) -> str:
@@ -221,3 +248,13 @@ def _check_truth(config: TrainConfig, data: TrainingData) -> None:
         raise ConfigError(f'loss.depth is {config.loss.depth}, but no bag has depth images')
     if config.loss.uses_odometry and not data.has_poses:
         raise ConfigError(f'loss.motion is {config.loss.motion}, but no bag has odometry')
+    if config.loss.stereo and not data.has_stereo:
+        raise ConfigError(
+            'loss.stereo is true, but no bag has a second camera beside the first; name its '
+            'images with --stereo-image'
+        )
+    if config.loss.velocity > 0 and not data.has_velocity:
+        raise ConfigError(
+            f'loss.velocity is {config.loss.velocity:g}, but no bag has odometry or a twist that '
+            f'measured anything'
+        )

@@ -20,6 +20,7 @@ from training.geometry import (
 )
 from training.losses.coarse import CoarsePhotometricLoss
 from training.losses.depth import LogDepthLoss
+from training.losses.depth_unit import DepthUnitLoss
 from training.losses.motion import MotionLoss
 from training.losses.self_supervised import SelfSupervisedLoss
 from training.losses.velocity import VelocityLoss
@@ -27,7 +28,7 @@ from training.networks.build import NetworkConfig
 from training.networks.depth_net import SCALES, DepthNet
 from training.networks.pose_net import PoseNet
 from training.tasks.sources import make_views
-from training.tracked_motion import tracked_motions
+from training.tracked_motion import at_travelled_length, tracked_motions
 
 _UNIT_WEIGHT = 0.1
 
@@ -87,6 +88,7 @@ class Objective(nn.Module):
         self._depth_loss = LogDepthLoss()
         self._motion_loss = MotionLoss()
         self._velocity_loss = VelocityLoss()
+        self._depth_unit_loss = DepthUnitLoss()
         # Kept in checkpoints, so that a resumed run holds the same unit.
         self._start: Tensor
         self.register_buffer('_start', torch.full((), float('nan')))
@@ -121,8 +123,7 @@ class Objective(nn.Module):
             views = make_views(batch, images01, seen_T, weights.stereo, factor)
             result = self._self_supervised(disparities, views)
             total = total + weights.photometric * result.total
-            if weights.warp_by_teacher and weights.teacher is MotionTeacher.FEATURES:
-                total = total + _UNIT_WEIGHT * self._drift(depth_m)
+            total = total + _UNIT_WEIGHT * self._unit_term(depth_m, taught_T, batch)
             if weights.coarse > 0:
                 total = total + weights.coarse * self._coarse_loss(disparities[0], views)
             photometric, smoothness = result.photometric, result.smoothness
@@ -136,6 +137,8 @@ class Objective(nn.Module):
             depth_term = depth_loss.detach()
         without_motion = total.detach()
         if weights.motion > 0 and forward_T is not None:
+            if weights.velocity > 0 and weights.teacher is MotionTeacher.FEATURES:
+                taught_T = at_travelled_length(taught_T, batch.travelled_m.T)
             pairs = min(len(forward_T), len(taught_T))
             motion = self._motion_loss(
                 forward_T[:pairs].flatten(0, 1),
@@ -157,11 +160,22 @@ class Objective(nn.Module):
             return forward_T[:2]
         return torch.where(_known(taught_T)[:2, :, None, None], taught_T[:2], forward_T[:2])
 
-    def _drift(self, depth_m: Tensor) -> Tensor:
-        """Squared log distance of the batch's typical depth from that of the run's first batch.
+    def _unit_term(self, depth_m: Tensor, taught_T: Tensor, batch: Batch) -> Tensor:
+        """What holds the unit of depth where views are synthesised by tracked motions.
 
-        Tracked motions take their unit from the depth itself: nothing else would hold it.
+        Those take their unit from the depth itself. A stereo partner holds it too; where neither
+        it nor a velocity does, the depth at least must not drift.
         """
+        weights = self._weights
+        tracked = weights.warp_by_teacher and weights.teacher is MotionTeacher.FEATURES
+        if not tracked or weights.stereo:
+            return depth_m.new_zeros(())
+        if weights.velocity > 0:
+            return self._depth_unit_loss(depth_m, taught_T, batch.travelled_m.T)
+        return self._drift(depth_m)
+
+    def _drift(self, depth_m: Tensor) -> Tensor:
+        """Squared log distance of the batch's typical depth from that of the run's first batch."""
         typical = depth_m.log().mean()
         if self.training:
             self._start.copy_(torch.where(self._start.isnan(), typical.detach(), self._start))

@@ -1,0 +1,173 @@
+"""What makes depth metric: velocity, the unit of tracked depth, and how losses take gaps."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from depth_ros.errors import ConfigError
+from training.config import LossConfig
+from training.data.batch import Batch
+from training.geometry import axis_angle_to_matrix, make_transform
+from training.losses.depth_unit import DepthUnitLoss
+from training.losses.velocity import VelocityLoss
+from training.tasks.sources import make_views
+from training.tracked_motion import at_travelled_length
+
+NAN = float('nan')
+
+
+def motions(*translations: tuple[float, float, float]) -> torch.Tensor:
+    """[1, n, 4, 4] with some rotation."""
+    t = torch.tensor(translations, dtype=torch.float64)
+    rotation = axis_angle_to_matrix(torch.full_like(t, 0.1))
+    return make_transform(rotation, t)[None]
+
+
+def random_directions(count: int, seed: int) -> torch.Tensor:
+    vectors = torch.randn(count, 3, generator=torch.Generator().manual_seed(seed)).double()
+    return vectors / vectors.norm(dim=1, keepdim=True)
+
+
+class TestVelocity:
+    @given(st.integers(0, 1000))
+    def test_zero_at_the_measured_length_whatever_the_direction(self, seed: int) -> None:
+        travelled = torch.rand(1, 4, generator=torch.Generator().manual_seed(seed)).double()
+        t = random_directions(4, seed) * travelled[0, :, None]
+        right = make_transform(axis_angle_to_matrix(t), t)[None]
+        assert float(VelocityLoss()(right, travelled)) == pytest.approx(0, abs=1e-12)
+        other = make_transform(axis_angle_to_matrix(t), -t)[None]
+        assert float(VelocityLoss()(other, travelled)) == pytest.approx(0, abs=1e-12)
+
+    def test_is_the_mean_difference_of_lengths(self) -> None:
+        predicted, travelled = motions((0, 3, 4), (1, 0, 0)), torch.tensor([[4.0, 3.0]])
+        assert float(VelocityLoss()(predicted, travelled)) == pytest.approx((1 + 2) / 2)
+
+    def test_missing_pairs_have_no_say(self) -> None:
+        predicted = motions((0, 3, 4), (1, 0, 0)).requires_grad_()
+        loss = VelocityLoss()(predicted, torch.tensor([[4.0, NAN]]).double())
+        assert float(loss.detach()) == pytest.approx(1)
+        (gradient,) = torch.autograd.grad(loss, predicted)
+        assert float(gradient[0, 1].abs().max()) == 0
+        assert float(gradient[0, 0].abs().max()) > 0
+
+    def test_nothing_known_and_no_motion_are_harmless(self) -> None:
+        predicted = motions((0, 0, 0), (1, 0, 0)).requires_grad_()
+        for travelled in ([[NAN, NAN]], [[0.5, NAN]]):
+            loss = VelocityLoss()(predicted, torch.tensor(travelled).double())
+            (gradient,) = torch.autograd.grad(loss, predicted)
+            assert torch.isfinite(gradient).all()
+        assert float(VelocityLoss()(predicted, torch.full((1, 2), NAN))) == 0
+
+    def test_gradcheck(self) -> None:
+        t = random_directions(3, 5).requires_grad_()
+        travelled = torch.tensor([[0.3, NAN, 2.0]]).double()
+        eye = torch.eye(3).double().expand(3, 3, 3)
+        assert torch.autograd.gradcheck(
+            lambda t: VelocityLoss()(make_transform(eye, t)[None], travelled), t
+        )
+
+
+class TestDepthUnit:
+    def tracked(self, depth: torch.Tensor) -> torch.Tensor:
+        """What tracking gives: lengths in proportion to each image's depth."""
+        scale = depth.detach().flatten(1).median(1).values
+        t = torch.tensor([[0.03, 0.0, 0.04]]) * scale[:, None]
+        return make_transform(torch.eye(3).expand(len(depth), 3, 3), t)[None]
+
+    def test_descent_brings_depth_to_metres_image_by_image(self) -> None:
+        """The tracked motion is found anew in every step, as in training."""
+        start = torch.tensor([0.1, 1.0, 30.0])[:, None, None, None].expand(3, 1, 4, 5)
+        log_depth = start.log().clone().requires_grad_()
+        travelled = torch.tensor([[0.1, 0.2, 0.05]])  # 0.05 a unit of depth: 2, 4 and 1 metres
+        optimizer = torch.optim.SGD([log_depth], lr=20.0)
+        for _ in range(200):
+            optimizer.zero_grad()
+            depth = log_depth.exp()
+            DepthUnitLoss()(depth, self.tracked(depth), travelled).backward()
+            optimizer.step()
+        metres = torch.tensor([2.0, 4.0, 1.0])[:, None, None, None].expand(3, 1, 4, 5)
+        torch.testing.assert_close(log_depth.detach().exp(), metres, rtol=1e-3, atol=0)
+
+    def test_gradient_is_that_of_the_tracked_length(self) -> None:
+        """Against a difference quotient through a tracking that follows the depth."""
+        loss, travelled = DepthUnitLoss(), torch.tensor([[0.06]])
+        depth = (1 + torch.rand(1, 1, 3, 4, generator=torch.manual_seed(0))).requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(depth, self.tracked(depth), travelled), depth)
+        along_scale = float((gradient * depth).sum())
+        values = [
+            float(loss(k * depth, self.tracked(k * depth), travelled).detach())
+            for k in (math.exp(-0.01), math.exp(0.01))
+        ]
+        assert along_scale == pytest.approx((values[1] - values[0]) / 0.02, rel=0.02)
+
+    def test_the_unknown_and_the_short_have_no_say(self) -> None:
+        depth = torch.ones(3, 1, 2, 2, requires_grad=True)
+        found = self.tracked(depth)
+        found[0, 1] = NAN
+        travelled = torch.tensor([[NAN, 0.1, 0.001]])
+        loss = DepthUnitLoss()(depth, found, travelled)
+        (gradient,) = torch.autograd.grad(loss, depth)
+        assert float(loss.detach()) == 0
+        assert float(gradient.abs().max()) == 0
+
+
+def test_taught_motions_get_the_measured_length() -> None:
+    found = motions((0, 3, 4), (0, 0, 2), (0, 0, 0), (NAN, NAN, NAN))
+    travelled = torch.tensor([[1.0, NAN, 1.0, 1.0]]).double()
+    taught = at_travelled_length(found, travelled)
+    torch.testing.assert_close(taught[0, 0, :3, 3], torch.tensor([0, 0.6, 0.8]).double())
+    torch.testing.assert_close(taught[0, 1:], found[0, 1:], equal_nan=True)
+    torch.testing.assert_close(taught[..., :3, :3], found[..., :3, :3], equal_nan=True)
+
+
+class TestSources:
+    def batch(self, stereo_T_target: torch.Tensor) -> tuple[Batch, torch.Tensor]:
+        count = len(stereo_T_target)
+        images = torch.randint(0, 255, (count, 4, 6, 8, 3), dtype=torch.uint8)
+        unknown = torch.full((count, 4, 4), NAN)
+        batch = Batch(
+            images, torch.tensor([[9.0, 9.0, 3.5, 2.5]]).expand(count, 4),
+            torch.tensor([[0.0, 0.0, 8.0, 6.0]]).expand(count, 4), torch.full((count, 6, 8), NAN),
+            unknown, unknown, torch.ones(count, 2), stereo_T_target, torch.full((count, 2), NAN),
+        )  # fmt: skip
+        return batch, images.permute(0, 1, 4, 2, 3).float() / 255
+
+    def test_what_is_missing_is_marked_and_finite(self) -> None:
+        known = torch.eye(4)
+        known[0, 3] = -0.1
+        batch, images01 = self.batch(torch.stack([known, torch.full((4, 4), NAN)]))
+        forward_T = torch.eye(4).expand(2, 2, 4, 4)
+        views = make_views(batch, images01, forward_T, True, torch.ones(2))
+        assert views.available.tolist() == [[True, True], [True, True], [True, False]]
+        assert torch.isfinite(views.source_T_target).all()
+        torch.testing.assert_close(views.source_T_target[2, 0], known)
+        torch.testing.assert_close(views.sources[2], images01[:, 3])
+        alone = make_views(batch, images01, None, True, torch.ones(2))
+        assert alone.sources.shape[0] == 1
+        temporal = make_views(batch, images01, forward_T, False, torch.ones(2))
+        assert temporal.available.shape == (2, 2)
+
+
+class TestConfig:
+    def test_what_makes_no_sense_is_refused(self) -> None:
+        for values, text in (
+            ({'temporal': False}, 'loss.temporal and loss.stereo are both false'),
+            ({'temporal': False, 'stereo': True, 'velocity': 0.05}, 'need loss.temporal: true'),
+            ({'photometric': 0.0, 'depth': 1.0, 'velocity': 0.1}, 'reaches depth through'),
+            ({'photometric': 0.0, 'depth': 1.0, 'stereo': True}, 'loss.stereo needs'),
+            ({'velocity': -1.0}, 'loss.velocity -1.0 must be 0 or more'),
+        ):
+            with pytest.raises(ConfigError, match=text):
+                LossConfig(**values)
+
+    def test_who_needs_neighbours(self) -> None:
+        assert LossConfig().needs_neighbours
+        assert LossConfig(stereo=True).needs_neighbours
+        assert not LossConfig(stereo=True, temporal=False).needs_neighbours
+        taught = LossConfig(stereo=True, temporal=False, motion=1.0)
+        assert taught.needs_neighbours
