@@ -75,7 +75,11 @@ def _layout(msg: Any) -> tuple[list[np.dtype], list[int]]:
 
 
 def _view(
-    data: np.ndarray, dtype: np.dtype, shape: tuple[int, ...], offset: int, strides: tuple[int, ...]
+    data: np.ndarray,
+    dtype: np.dtype,
+    shape: tuple[int, ...],
+    offset: int,
+    strides: tuple[int, ...],
 ) -> np.ndarray:
     view: np.ndarray = np.ndarray(shape, dtype, data.data, offset, strides)
     view.flags.writeable = False

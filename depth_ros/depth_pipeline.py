@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from depth_ros.backends import Backend, BackendOptions, open_backend
+from depth_ros.backends.mirrored import MirroredBackend
 from depth_ros.camera import Intrinsics
 from depth_ros.errors import BackendError
 from depth_ros.model import Model, ModelSpec
@@ -51,14 +52,23 @@ class DepthPipeline:
         self._takes_intrinsics = 'intrinsics' in depth.input_names
 
     @classmethod
-    def open(cls, model: Model, options: BackendOptions | None = None) -> DepthPipeline:
+    def open(
+        cls, model: Model, options: BackendOptions | None = None, *, blend_mirrored: bool = False
+    ) -> DepthPipeline:
         """Load a model.
+
+        Args:
+            model: the folder.
+            options: what to run it on.
+            blend_mirrored: ask the depth network for the mirrored image too, at twice the cost.
 
         Raises:
             BackendError: the runtime is missing, has not the device, or refuses a graph.
         """
         options = options or BackendOptions()
         depth = open_backend(model.depth_path, options)
+        if blend_mirrored:
+            depth = MirroredBackend(depth)
         pose = None if model.pose_path is None else open_backend(model.pose_path, options)
         return cls(model.spec, depth, pose)
 

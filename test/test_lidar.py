@@ -1,4 +1,4 @@
-"""Depth truth from LiDAR, against rendered scenes whose depth is exact and against plain geometry."""
+"""Depth truth from LiDAR, against rendered scenes of exact depth and plain geometry."""
 
 import cv2
 import numpy as np

@@ -40,7 +40,10 @@ def test_moving_frames_are_interpolated(bag, stamp):
 @pytest.mark.parametrize('stamp', [999, 3001])
 def test_nothing_is_known_before_and_after(bag, stamp):
     with BagReader(bag) as reader:
-        assert BagTransforms(reader).find('cam', 'lidar', stamp) is None
+        transforms = BagTransforms(reader)
+        assert transforms.find('cam', 'lidar', stamp) is None
+        assert transforms.connects('cam', 'lidar')
+        assert not transforms.connects('cam', 'nowhere')
 
 
 def test_static_frames_are_known_at_any_time_and_all_are_named(bag):

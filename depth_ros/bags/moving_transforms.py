@@ -70,6 +70,20 @@ class BagTransforms:
         known = {edge: transform for edge, transform in now.items() if transform is not None}
         return TransformGraph({**self._static.edges, **known}).find(target, source)
 
+    def connects(self, target: str, source: str) -> bool:
+        """Whether target_T_source is known at any time at all.
+
+        Raises:
+            BagError: the bag is damaged; MessageError: a transform is not finite.
+        """
+        if self._static.find(target, source) is not None:
+            return True
+        if self._courses is None:
+            self._courses = _read_courses(self._reader)
+        ever = {edge: course.transforms[0] for edge, course in self._courses.items()}
+        graph = TransformGraph({**self._static.edges, **ever})
+        return graph.find(target, source) is not None
+
     @property
     def frames(self) -> tuple[str, ...]:
         """Names of all frames met so far, for messages to people."""

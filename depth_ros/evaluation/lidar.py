@@ -48,7 +48,9 @@ class OcclusionRule:
             ConfigError: naming the value.
         """
         if not 0.0 < self.reach_deg <= 45.0:
-            raise ConfigError(f'occlusion reach is {self.reach_deg} degrees, allowed: above 0 to 45')
+            raise ConfigError(
+                f'occlusion reach is {self.reach_deg} degrees, allowed: above 0 to 45'
+            )
         if not 0.0 < self.margin < 1.0:
             raise ConfigError(f'occlusion margin is {self.margin}, allowed: between 0 and 1')
 
