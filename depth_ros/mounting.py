@@ -31,11 +31,16 @@ def body_frame_of(camera_frame: str) -> str:
 
 
 def base_T_camera(camera_in_base: tuple[float, ...]) -> np.ndarray:
-    """x, y, z [m], roll, pitch, yaw [rad] of the camera's body axes -> optical frame in base.
+    """x, y, z [m], roll, pitch, yaw [rad] of the camera's body axes -> optical frame in base."""
+    return parent_T_child(camera_in_base) @ DEFAULT_BASE_T_CAM
+
+
+def parent_T_child(child_in_parent: tuple[float, ...]) -> np.ndarray:
+    """x, y, z [m], roll, pitch, yaw [rad] of a frame -> [4,4].
 
     Angles about the fixed axes x, then y, then z, as in URDF and static_transform_publisher.
     """
-    x, y, z, roll, pitch, yaw = camera_in_base
+    x, y, z, roll, pitch, yaw = child_in_parent
     cr, sr, cp, sp = math.cos(roll), math.sin(roll), math.cos(pitch), math.sin(pitch)
     cy, sy = math.cos(yaw), math.sin(yaw)
     rotation = np.array(
@@ -45,4 +50,4 @@ def base_T_camera(camera_in_base: tuple[float, ...]) -> np.ndarray:
             [-sp, cp * sr, cp * cr],
         ]
     )
-    return rigid(rotation, np.array([x, y, z])) @ DEFAULT_BASE_T_CAM
+    return rigid(rotation, np.array([x, y, z]))

@@ -1,12 +1,14 @@
-"""Frames of recordings as the pipeline takes them, for everything that does not run live."""
+"""Recordings as the pipeline takes them, for everything that does not run live."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from depth_ros.bags import BagFrame
+import numpy as np
+
+from depth_ros.bags import BagFrame, Trajectory
 from depth_ros.camera import CameraModel, Rectifier, RectifyMode
-from depth_ros.pipeline import Frame
+from depth_ros.pipeline import CameraTrack, Frame
 
 
 def rectified(frames: Iterable[BagFrame], mode: RectifyMode, image_topic: str) -> Iterator[Frame]:
@@ -21,3 +23,20 @@ def rectified(frames: Iterable[BagFrame], mode: RectifyMode, image_topic: str) -
             camera = frame.camera
             rectifier = Rectifier(camera, mode, image_topic)
         yield Frame(frame.stamp_ns, rectifier(frame.image), rectifier.intrinsics, frame.frame_id)
+
+
+class OdometryFeed:
+    """Recorded odometry, told to a track as the node would hear it: nothing of the future."""
+
+    def __init__(self, odometry: Trajectory) -> None:
+        """Begin before the first pose of `odometry`, which is of the camera."""
+        self._odometry = odometry
+        self._told = 0
+
+    def tell(self, track: CameraTrack, until_ns: int) -> None:
+        """Tell the poses up to a time that were not told yet."""
+        stamps_ns = self._odometry.stamps_ns
+        end = int(np.searchsorted(stamps_ns, until_ns, side='right'))
+        for index in range(self._told, end):
+            track.add_odometry(int(stamps_ns[index]), self._odometry.world_T_cam[index])
+        self._told = max(self._told, end)

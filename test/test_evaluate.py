@@ -13,8 +13,10 @@ from depth_ros.bags import Selection
 from depth_ros.camera import Intrinsics
 from depth_ros.cli.main import main
 from depth_ros.errors import BagError
-from depth_ros.evaluation.evaluate import EvaluationRequest, evaluate, pair_by_stamp
+from depth_ros.evaluation.evaluate import evaluate
+from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.samples import EvenSamples
+from depth_ros.evaluation.truth import pair_by_stamp
 from depth_ros.model import Model, ScaleKind
 from depth_ros.pipeline import DepthPipeline, Frame
 
@@ -117,7 +119,7 @@ def test_one_kind_of_truth_is_enough(tmp_path, model, depth, odometry):
 
 def test_a_bag_without_truth_is_refused(tmp_path, model):
     bag = recordings.write_recording(tmp_path / 'bag', 2, depth=False, odometry=False)
-    with pytest.raises(BagError, match='neither depth images nor odometry'):
+    with pytest.raises(BagError, match='neither depth images nor a LiDAR nor odometry'):
         run(model, bag)
 
 

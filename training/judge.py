@@ -12,9 +12,10 @@ import numpy as np
 from depth_ros.backends import BackendOptions
 from depth_ros.bags import Selection
 from depth_ros.errors import BagError
-from depth_ros.evaluation.evaluate import EvaluationRequest, evaluate
+from depth_ros.evaluation.evaluate import evaluate
 from depth_ros.evaluation.pages import to_json, to_page, to_text
 from depth_ros.evaluation.report import write_whole
+from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.model import Model
 from depth_ros.pipeline import DepthPipeline
 from training.config import BagSource, DataConfig, TrainConfig

@@ -1,4 +1,4 @@
-"""A depth network asked twice, for an image and for its mirror image: Monodepth2's post-processing.
+"""A depth network asked for an image and for its mirror image: Monodepth2's post-processing.
 
 Near the border where a stereo partner or the next frame saw nothing, a network guesses; mirrored,
 the guess falls on the other border. The result takes each border from the picture in which it was

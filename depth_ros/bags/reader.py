@@ -165,6 +165,17 @@ class BagReader:
             return message
         return None
 
+    def frame_of(self, topic: str) -> str:
+        """The frame that the header of a topic's first message names.
+
+        Raises:
+            BagError: the topic is not in the bag, or has no messages.
+        """
+        message = self.first(topic)
+        if message is None:
+            raise BagError(f'topic {topic} of bag {self.path} has no messages')
+        return str(message.header.frame_id)
+
     def _store(self, connection: Connection) -> Typestore:
         """Definitions to read one topic with: the bag's own, else those of a distribution."""
         kind = connection.msgtype

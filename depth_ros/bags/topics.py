@@ -108,7 +108,7 @@ def find_odometry_topic(reader: BagReader, name: str | None = None) -> str | Non
     if name is not None:
         return _named(reader, found, name, 'odometry')
     names = [topic.name for topic in found]
-    return _only(reader, names, 'odometry', '--odometry') if names else None
+    return _only(reader, names, 'odometry', '--odometry or --scale-odometry') if names else None
 
 
 def find_velocity_topic(reader: BagReader, name: str | None = None) -> str | None:

@@ -1,17 +1,20 @@
-"""Measure a model on a bag that holds depth images, ground-truth odometry, or both.
+"""Measure a model on a bag that holds true depth, true odometry, or both.
 
-The frames go through the pipeline that the robot runs. Depth is compared with and without median
+The frames go through the pipeline that the robot runs. True depth comes from depth images or from
+a LiDAR whose place in the camera /tf_static tells. Depth is compared with and without median
 scaling, the path after named alignments, and beside them stand guesses that use no network: a
 model that does not beat them has learned nothing about this place. The guesses that know the
 place are made from the training frames, by default those before the evaluated ones.
 
   depth_ros evaluate --bag kitchen --model my_model --first 280 --out report
+  depth_ros evaluate --bag kitchen --model after --compare before --first 280 --out report
+  depth_ros evaluate --bag drive --model my_model --lidar /points --protocol kitti-eigen
 """
 
 from __future__ import annotations
 
 import argparse
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from depth_ros.bags import Selection
@@ -19,16 +22,26 @@ from depth_ros.camera import RectifyMode
 from depth_ros.cli.options import (
     add_model_options,
     add_motion_option,
+    add_scale_options,
     add_selection_options,
     add_topic_options,
-    open_pipeline,
+    open_model,
+    scale_settings_of,
     selection_of,
 )
 from depth_ros.cli.progress import Progress
-from depth_ros.evaluation.evaluate import Evaluation, EvaluationRequest, evaluate
+from depth_ros.evaluation.comparison_pages import (
+    comparison_to_json,
+    comparison_to_page,
+    comparison_to_text,
+)
+from depth_ros.evaluation.evaluate import compare, evaluate
+from depth_ros.evaluation.lidar import OcclusionRule
 from depth_ros.evaluation.metrics import DepthRange
 from depth_ros.evaluation.pages import to_json, to_page, to_text
-from depth_ros.evaluation.report import write_whole
+from depth_ros.evaluation.protocol import DepthProtocol, ProtocolKind
+from depth_ros.evaluation.report import Page, write_whole
+from depth_ros.evaluation.request import EvaluationRequest, LidarTruth
 
 NAME = 'evaluate'
 HELP = 'measure depth and egomotion of a model on a bag with ground truth'
@@ -37,16 +50,16 @@ HELP = 'measure depth and egomotion of a model on a bag with ground truth'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments to its parser."""
     parser.add_argument('--bag', type=Path, required=True,
-                        help='bag with images, camera_info, and depth images or odometry')
+                        help='bag with images, camera_info, and true depth or odometry')
     parser.add_argument('--out', type=Path, metavar='FOLDER',
                         help='write metrics.json and index.html with pictures into this folder')
     parser.add_argument('--json', action='store_true', help='print metrics.json, not tables')
-    parser.add_argument('--min-depth', type=float, default=1e-3, metavar='M',
-                        help='nearest truth that counts (default: %(default)s m)')
-    parser.add_argument('--max-depth', type=float, default=80.0, metavar='M',
-                        help='farthest truth that counts (default: %(default)s m)')
+    parser.add_argument('--compare', metavar='FOLDER|NAME',
+                        help='a model to compare with: what --model was before')
+    _add_protocol_options(parser)
     add_model_options(parser)
     add_motion_option(parser)
+    add_scale_options(parser, default=None)
     add_selection_options(parser)
     guesses = parser.add_argument_group(
         'frames that the guesses know (default: those before the evaluated ones)')
@@ -57,29 +70,89 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     topics.add_argument('--depth', metavar='TOPIC', help='true depth images')
     topics.add_argument('--odometry', metavar='TOPIC',
                         help='true path: nav_msgs/Odometry or geometry_msgs/PoseStamped')
+    _add_lidar_options(parser)
+
+
+def _add_protocol_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('rules')
+    group.add_argument('--protocol', choices=[kind.value for kind in ProtocolKind],
+                       default=ProtocolKind.PLAIN.value,
+                       help="kitti-eigen: only inside Garg's crop, as figures on KITTI are "
+                            'published (default: %(default)s)')
+    group.add_argument('--min-depth', type=float, metavar='M',
+                       default=DepthRange().min_m,
+                       help='nearest truth that counts (default: %(default)s m)')
+    group.add_argument('--max-depth', type=float, metavar='M',
+                       default=DepthRange().max_m,
+                       help='farthest truth that counts (default: %(default)s m)')
+    group.add_argument('--post-process', action='store_true',
+                       help='blend the depth with that of the mirrored image, as published '
+                            'figures marked pp do; takes twice the time')
+
+
+def _add_lidar_options(parser: argparse.ArgumentParser) -> None:
+    rule, truth = OcclusionRule(), LidarTruth()
+    group = parser.add_argument_group('LiDAR truth')
+    group.add_argument('--lidar', metavar='TOPIC',
+                       help='sensor_msgs/PointCloud2 (default: the only one, where the bag has '
+                            'no depth images)')
+    group.add_argument('--lidar-in-camera', type=float, nargs=6,
+                       metavar=('X', 'Y', 'Z', 'ROLL', 'PITCH', 'YAW'),
+                       help='its place in m and rad along x forward, y left, z up of the camera '
+                            '(default: by /tf_static and /tf)')
+    group.add_argument('--lidar-tolerance', type=float, metavar='S', default=truth.tolerance_s,
+                       help='a cloud this close in time belongs to a frame (default: '
+                            '%(default)s s)')
+    group.add_argument('--lidar-reach', type=float, metavar='DEG', default=rule.reach_deg,
+                       help='points between nearer ones this close on opposite sides are taken '
+                            'for hidden; more than the gap between beams (default: %(default)s)')
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print and write."""
+    request = _request(args)
+    with ExitStack() as stack:
+        after, *before = (
+            stack.enter_context(closing(open_model(name, args, blend_mirrored=args.post_process)))
+            for name in (args.model, args.compare) if name is not None)
+        progress = stack.enter_context(Progress('evaluated'))
+        if before:
+            comparison = compare(request, before[0], after, progress.update)
+            page, text = comparison_to_page(comparison), comparison_to_text(comparison)
+            values = comparison_to_json(comparison)
+        else:
+            evaluation = evaluate(request, after, progress.update)
+            page, text, values = to_page(evaluation), to_text(evaluation), to_json(evaluation)
+    if args.out is not None:
+        _write(page, values, args.out)
+    print(values if args.json else text)
+    return 0
+
+
+def _request(args: argparse.Namespace) -> EvaluationRequest:
     selection = selection_of(args)
-    request = EvaluationRequest(
+    pose = args.lidar_in_camera
+    return EvaluationRequest(
         bag=args.bag,
         selection=selection,
         training=_training(args, selection),
-        depth_range=DepthRange(args.min_depth, args.max_depth),
+        protocol=DepthProtocol.of(ProtocolKind(args.protocol),
+                                  DepthRange(args.min_depth, args.max_depth)),
         rectify=RectifyMode(args.rectify),
         image_topic=args.image,
         camera_info_topic=args.camera_info,
         depth_topic=args.depth,
+        lidar=LidarTruth(
+            topic=args.lidar,
+            in_camera=None if pose is None else tuple(pose),
+            occlusion=OcclusionRule(reach_deg=args.lidar_reach),
+            tolerance_s=args.lidar_tolerance,
+        ),
         odometry_topic=args.odometry,
+        scale=scale_settings_of(args),
+        scale_odometry_topic=args.scale_odometry,
         refine_motion=not args.network_motion,
     )
-    with closing(open_pipeline(args)) as pipeline, Progress('evaluated') as progress:
-        evaluation = evaluate(request, pipeline, progress.update)
-    if args.out is not None:
-        _write(evaluation, args.out)
-    print(to_json(evaluation) if args.json else to_text(evaluation))
-    return 0
 
 
 def _training(args: argparse.Namespace, selection: Selection) -> Selection | None:
@@ -90,7 +163,7 @@ def _training(args: argparse.Namespace, selection: Selection) -> Selection | Non
     return None
 
 
-def _write(evaluation: Evaluation, folder: Path) -> None:
+def _write(page: Page, values: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / 'metrics.json', to_json(evaluation))
-    to_page(evaluation).write(folder / 'index.html')
+    write_whole(folder / 'metrics.json', values)
+    page.write(folder / 'index.html')

@@ -11,9 +11,6 @@ from depth_ros.model import DEFAULT_MODEL, Model
 from depth_ros.pipeline import DepthPipeline
 from depth_ros.scale import ScaleSettings, ScaleSource
 
-_OFFLINE_SCALES = (ScaleSource.MODEL, ScaleSource.FIXED, ScaleSource.CAMERA_HEIGHT,
-                   ScaleSource.NONE)
-
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add which model to run and what to run it on."""
@@ -44,8 +41,19 @@ def open_pipeline(args: argparse.Namespace) -> DepthPipeline:
     Raises:
         ModelError, BackendError: it cannot be opened.
     """
+    return open_model(args.model, args)
+
+
+def open_model(
+    model: str, args: argparse.Namespace, *, blend_mirrored: bool = False
+) -> DepthPipeline:
+    """Open a model folder or name on what the options of add_model_options say.
+
+    Raises:
+        ModelError, BackendError: it cannot be opened.
+    """
     options = BackendOptions(BackendKind(args.backend), Device(args.device), args.threads)
-    return DepthPipeline.open(Model.load(args.model), options)
+    return DepthPipeline.open(Model.load(model), options, blend_mirrored=blend_mirrored)
 
 
 def add_topic_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -79,25 +87,34 @@ def selection_of(args: argparse.Namespace) -> Selection:
     return Selection(args.first or 0, args.last, args.from_s, args.to_s)
 
 
-def add_scale_options(parser: argparse.ArgumentParser) -> None:
-    """Add where metres come from."""
+def add_scale_options(
+    parser: argparse.ArgumentParser, default: ScaleSource | None = ScaleSource.MODEL
+) -> None:
+    """Add where metres come from; default None: the model where it is metric, else nothing."""
     group = parser.add_argument_group('scale')
-    group.add_argument('--scale', choices=[source.value for source in _OFFLINE_SCALES],
-                       default=ScaleSource.MODEL.value,
+    told = 'model, or none where that has no metres' if default is None else default.value
+    group.add_argument('--scale-source', '--scale', dest='scale_source',
+                       choices=[source.value for source in ScaleSource],
+                       default=None if default is None else default.value,
                        help="where metres come from; none leaves the model's own unit "
-                            '(default: %(default)s)')
+                            f'(default: {told})')
     group.add_argument('--scale-factor', type=float, default=1.0, metavar='M',
-                       help='--scale fixed: metres per unit of the model (default: %(default)s)')
-    group.add_argument('--camera-height', type=float, default=1.0, metavar='M',
-                       help='--scale camera_height: metres above the ground (default: '
+                       help='--scale-source fixed: metres per unit of the model (default: '
                             '%(default)s)')
+    group.add_argument('--camera-height', type=float, default=1.0, metavar='M',
+                       help='--scale-source camera_height: metres above the ground (default: '
+                            '%(default)s)')
+    group.add_argument('--scale-odometry', metavar='TOPIC',
+                       help='--scale-source odometry: nav_msgs/Odometry (default: the only one)')
 
 
-def scale_settings_of(args: argparse.Namespace) -> ScaleSettings:
-    """Return what the options of add_scale_options say.
+def scale_settings_of(args: argparse.Namespace) -> ScaleSettings | None:
+    """Return what the options of add_scale_options say; None: what fits the model.
 
     Raises:
         ConfigError: a value is not positive.
     """
-    return ScaleSettings(source=ScaleSource(args.scale), factor=args.scale_factor,
+    if args.scale_source is None:
+        return None
+    return ScaleSettings(source=ScaleSource(args.scale_source), factor=args.scale_factor,
                          camera_height_m=args.camera_height)

@@ -22,7 +22,9 @@ from depth_ros.bags import (
     Selection,
     Storage,
     find_camera_topics,
+    find_odometry_topic,
     read_frames,
+    read_trajectory,
 )
 from depth_ros.camera import RectifyMode
 from depth_ros.cli.options import (
@@ -49,8 +51,9 @@ from depth_ros.image_sources import (
     read_video,
     video_size,
 )
-from depth_ros.offline import rectified
+from depth_ros.offline import OdometryFeed, rectified
 from depth_ros.pipeline import CameraTrack, Frame, OutputSize, TrackSettings, Wanted
+from depth_ros.scale import ScaleSettings, ScaleSource
 
 NAME = 'process'
 HELP = 'compute depth and odometry of a whole bag, image folder or video into a new bag'
@@ -99,18 +102,22 @@ def run(args: argparse.Namespace) -> int:
     """Process and write."""
     contents = Contents(args.points, args.images)
     wanted = Wanted(egomotion=True, image=args.points or args.images)
+    scale = scale_settings_of(args) or ScaleSettings()
     settings = TrackSettings(
         output_size=OutputSize(args.output_size),
-        scale=scale_settings_of(args),
+        scale=scale,
         odometry=OdometrySettings(refine=not args.network_motion),
     )
     source = _open(args)
+    odometry = _odometry(args) if scale.source is ScaleSource.ODOMETRY else None
     with closing(open_pipeline(args)) as pipeline, BagWriter(args.out, Storage(args.storage)) \
             as bag, Progress('processed', source.count) as progress:
         track = CameraTrack(pipeline, settings)
         writer = EstimateWriter(bag, contents)
         done = 0
         for frame in source.frames:
+            if odometry is not None:
+                odometry.tell(track, frame.stamp_ns)
             writer.write(track.process(frame, wanted))
             done += 1
             progress.update(done)
@@ -137,6 +144,24 @@ def _open(args: argparse.Namespace) -> Source:
         raise ConfigError('--intrinsics, --hfov and --rate are for image folders and videos; '
                           'a bag has camera_info and stamps')
     return _open_bag(args, path)
+
+
+def _odometry(args: argparse.Namespace) -> OdometryFeed:
+    """The odometry of a bag that tells metres.
+
+    Raises:
+        ConfigError: INPUT is no bag; BagError: it has none, or several and none is named.
+    """
+    path = args.input
+    if not (_is_bag_folder(path) if path.is_dir() else path.suffix in _BAG_SUFFIXES):
+        raise ConfigError(f'--scale-source odometry needs a bag, which {path} is not')
+    with BagReader(path) as reader:
+        topics = find_camera_topics(reader, args.image, args.camera_info)
+        topic = find_odometry_topic(reader, args.scale_odometry)
+        if topic is None:
+            raise BagError(f'{path} has no odometry to take metres from')
+        camera_frame = reader.frame_of(topics.image)
+    return OdometryFeed(read_trajectory(path, topic, camera_frame))
 
 
 def _is_bag_folder(path: Path) -> bool:

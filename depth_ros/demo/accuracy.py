@@ -10,8 +10,8 @@ import numpy as np
 from depth_ros.bags import read_depth, read_trajectory
 from depth_ros.demo.answers import Answers
 from depth_ros.evaluation.alignment import Alignment, align
-from depth_ros.evaluation.depth_scores import DepthScorer, DepthScores
-from depth_ros.evaluation.metrics import DepthRange
+from depth_ros.evaluation.depth_scores import DepthScorer, DepthScores, TrueFrame
+from depth_ros.evaluation.protocol import DepthProtocol
 from depth_ros.evaluation.trajectories import (
     PositionError,
     path_length,
@@ -55,16 +55,17 @@ def depth_accuracy(
 
     The truth of each answer is added to `truths_m` by the answer's stamp.
     """
-    model = DepthScorer('model', DepthRange())
-    constant = DepthScorer('constant', DepthRange(), has_unit=False)
+    model = DepthScorer('model', DepthProtocol())
+    constant = DepthScorer('constant', DepthProtocol(), has_unit=False)
     stamps_ns = np.array(sorted(depths_m))
     for truth_ns, truth_m in read_depth(bag, topic) if len(stamps_ns) else ():
         stamp_ns = int(stamps_ns[np.argmin(np.abs(stamps_ns - truth_ns))])
         if abs(stamp_ns - truth_ns) > STAMP_TOLERANCE_NS or stamp_ns in truths_m:
             continue
+        truth = TrueFrame(len(truths_m), truth_m)
         truths_m[stamp_ns] = truth_m
-        model.add(truth_m, depths_m[stamp_ns])
-        constant.add(truth_m, np.ones_like(truth_m))
+        model.add(truth, depths_m[stamp_ns])
+        constant.add(truth, np.ones_like(truth_m))
     scores, guess = model.scores(), constant.scores()
     return None if scores is None or guess is None else DepthAccuracy(scores, guess)
 

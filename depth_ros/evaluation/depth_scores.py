@@ -9,14 +9,58 @@ import numpy as np
 
 from depth_ros.evaluation.metrics import (
     DepthMetrics,
-    DepthRange,
     ScaleStability,
-    comparable_pixels,
     depth_metrics,
     mean_metrics,
     median_scale,
     scale_stability,
 )
+from depth_ros.evaluation.protocol import DepthProtocol, Scaling
+from depth_ros.evaluation.texture import textureless
+
+
+@dataclass(frozen=True, eq=False)
+class TrueFrame:
+    """What the depths of one frame are judged by."""
+
+    index: int
+    """Of the frame among those evaluated."""
+    depth_m: np.ndarray
+    """float [H,W], 0 or NaN where unknown."""
+    plain: np.ndarray | None = None
+    """bool [H,W]: the textureless part of the pixels that count; None: not asked for."""
+
+    @classmethod
+    def of(
+        cls, index: int, image: np.ndarray, depth_m: np.ndarray, protocol: DepthProtocol
+    ) -> TrueFrame:
+        """Find the plain pixels of an image, uint8 RGB [h,w,3] of any size."""
+        counted = protocol.counted(depth_m, np.ones_like(depth_m))
+        return cls(index, depth_m, textureless(image, counted))
+
+
+@dataclass(frozen=True)
+class FrameScore:
+    """What one frame says; AbsRel by the protocol."""
+
+    index: int
+    ratio: float
+    """median(truth) / median(prediction): the factor that median scaling hides."""
+    abs_rel: float
+    """After median scaling."""
+    unscaled_abs_rel: float
+
+
+@dataclass(frozen=True)
+class PlainScores:
+    """AbsRel on the textureless tenth of each image's pixels, averaged over images.
+
+    The scale is that of the whole image.
+    """
+
+    median_scaled: float
+    unscaled: float | None
+    """None for what has no unit."""
 
 
 @dataclass(frozen=True)
@@ -30,51 +74,87 @@ class DepthScores:
     unscaled: DepthMetrics | None
     """None for what has no unit, such as a constant."""
     median_scaled: DepthMetrics
+    plain: PlainScores | None
+    """None where no plain pixel could be compared."""
     stability: ScaleStability
+    frames: tuple[FrameScore, ...]
+
+    def metrics(self, scaling: Scaling) -> DepthMetrics | None:
+        """The metrics after a scaling; None where there are none."""
+        return self.median_scaled if scaling is Scaling.MEDIAN else self.unscaled
+
+    def plain_abs_rel(self, scaling: Scaling) -> float | None:
+        """AbsRel of the textureless tenth after a scaling; None where there is none."""
+        if self.plain is None:
+            return None
+        return self.plain.median_scaled if scaling is Scaling.MEDIAN else self.plain.unscaled
 
 
 class DepthScorer:
     """Collects the scores of one source of depth, an image at a time."""
 
-    def __init__(self, name: str, depth_range: DepthRange, *, has_unit: bool = True):
+    def __init__(self, name: str, protocol: DepthProtocol, *, has_unit: bool = True):
         self._name = name
-        self._range = depth_range
+        self._protocol = protocol
         self._has_unit = has_unit
-        self._unscaled: list[DepthMetrics] = []
-        self._scaled: list[DepthMetrics] = []
-        self._ratios: list[float] = []
+        self._frames: list[FrameScore] = []
+        self._metrics: dict[Scaling, list[DepthMetrics]] = {scaling: [] for scaling in Scaling}
+        self._plain: dict[Scaling, list[float]] = {scaling: [] for scaling in Scaling}
         self._compared = 0
         self._known = 0
 
-    def add(self, truth_m: np.ndarray, predicted_m: np.ndarray) -> None:
-        """Compare depths [H, W] and [h, w]; the prediction is brought to the truth's size.
+    def add(self, truth: TrueFrame, predicted_m: np.ndarray) -> FrameScore | None:
+        """Compare a depth [h, w] with the truth, after bringing it to the truth's size.
 
-        An image in which nothing can be compared only lowers the coverage.
+        An image in which nothing can be compared only lowers the coverage; None is returned.
         """
+        truth_m = truth.depth_m
         predicted_m = resized_depth(predicted_m, *truth_m.shape)
-        valid = comparable_pixels(truth_m, predicted_m, self._range)
-        self._known += int(comparable_pixels(truth_m, np.ones_like(truth_m), self._range).sum())
-        self._compared += int(valid.sum())
-        if not valid.any():
-            return
-        ratio = median_scale(truth_m, predicted_m, valid)
-        self._ratios.append(ratio)
-        self._scaled += self._metrics(truth_m, ratio * predicted_m, valid)
-        if self._has_unit:
-            self._unscaled += self._metrics(truth_m, predicted_m, valid)
+        counted = self._protocol.counted(truth_m, predicted_m)
+        self._known += int(self._protocol.counted(truth_m, np.ones_like(truth_m)).sum())
+        self._compared += int(counted.sum())
+        if not counted.any():
+            return None
+        ratio = median_scale(truth_m, predicted_m, counted)
+        abs_rel = {}
+        for scaling, factor in ((Scaling.MEDIAN, ratio), (Scaling.NONE, 1.0)):
+            scaled_m = self._protocol.depth_range.clamp(factor * predicted_m)
+            metrics = depth_metrics(truth_m, scaled_m, counted)
+            assert metrics is not None
+            abs_rel[scaling] = metrics.abs_rel
+            self._metrics[scaling].append(metrics)
+            if truth.plain is not None:
+                plain = depth_metrics(truth_m, scaled_m, counted & truth.plain)
+                self._plain[scaling] += [] if plain is None else [plain.abs_rel]
+        self._frames.append(
+            FrameScore(truth.index, ratio, abs_rel[Scaling.MEDIAN], abs_rel[Scaling.NONE])
+        )
+        return self._frames[-1]
 
     def scores(self) -> DepthScores | None:
         """Return the means over the images so far; None where nothing could be compared."""
-        scaled, stability = mean_metrics(self._scaled), scale_stability(self._ratios)
+        scaled = mean_metrics(self._metrics[Scaling.MEDIAN])
+        stability = scale_stability([frame.ratio for frame in self._frames])
         if scaled is None or stability is None:
             return None
-        return DepthScores(self._name, len(self._scaled), self._compared / self._known,
-                           mean_metrics(self._unscaled), scaled, stability)
+        return DepthScores(
+            name=self._name,
+            images=len(self._frames),
+            coverage=self._compared / self._known,
+            unscaled=mean_metrics(self._metrics[Scaling.NONE]) if self._has_unit else None,
+            median_scaled=scaled,
+            plain=self._plain_scores(),
+            stability=stability,
+            frames=tuple(self._frames),
+        )
 
-    def _metrics(self, truth_m: np.ndarray, scaled_m: np.ndarray,
-                 valid: np.ndarray) -> list[DepthMetrics]:
-        metrics = depth_metrics(truth_m, self._range.clamp(scaled_m), valid)
-        return [metrics] if metrics is not None else []
+    def _plain_scores(self) -> PlainScores | None:
+        if not self._plain[Scaling.MEDIAN]:
+            return None
+        scaled, unscaled = (
+            float(np.mean(self._plain[scaling])) for scaling in (Scaling.MEDIAN, Scaling.NONE)
+        )
+        return PlainScores(scaled, unscaled if self._has_unit else None)
 
 
 def resized_depth(depth_m: np.ndarray, height: int, width: int) -> np.ndarray:

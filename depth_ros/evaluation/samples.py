@@ -9,6 +9,8 @@ import numpy as np
 
 WIDTH = 480
 """Wider frames are shrunk to this [pixels]."""
+_SPARSE = 0.5
+"""Below this share of known pixels a depth map is points, not a picture."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,8 @@ class EvenSamples:
             if self._offered % self._stride == 0:
                 size = predicted_m.shape if truth_m is None else truth_m.shape
                 self._kept.append(Sample(
-                    self._offered, _shrunk(image, cv2.INTER_AREA),
-                    _shrunk(cv2.resize(predicted_m, size[::-1], interpolation=cv2.INTER_NEAREST),
-                            cv2.INTER_NEAREST),
-                    None if truth_m is None else _shrunk(truth_m, cv2.INTER_NEAREST)))
+                    self._offered, shrunk_image(image), shrunk_depth(predicted_m, size),
+                    None if truth_m is None else shrunk_depth(truth_m, size)))
         self._offered += 1
 
     def kept(self) -> tuple[Sample, ...]:
@@ -51,9 +51,39 @@ class EvenSamples:
         return tuple(self._kept)
 
 
-def _shrunk(image: np.ndarray, interpolation: int) -> np.ndarray:
-    height, width = image.shape[:2]
-    if width <= WIDTH:
-        return image.copy()
-    size = (WIDTH, max(1, round(height * WIDTH / width)))
-    return cv2.resize(image, size, interpolation=interpolation)
+def shrunk_image(image: np.ndarray) -> np.ndarray:
+    """Return a copy of a picture [H, W, 3] that is at most WIDTH wide."""
+    size = _shrunk_size(image.shape[:2])
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA) if size else image.copy()
+
+
+def shrunk_depth(depth_m: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a copy of a depth map of pixels of `shape`, at most WIDTH wide; nothing is blended.
+
+    Of points, those of a LiDAR, each new pixel has the nearest that falls into it.
+    """
+    height, width = shape
+    if depth_m.shape != (height, width):
+        depth_m = cv2.resize(depth_m, (width, height), interpolation=cv2.INTER_NEAREST)
+    size = _shrunk_size((height, width))
+    if size is None:
+        return depth_m.copy()
+    known = np.isfinite(depth_m) & (depth_m > 0.0)
+    if known.mean() >= _SPARSE:
+        return cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST)
+    return _pooled_points(depth_m, known, size)
+
+
+def _pooled_points(depth_m: np.ndarray, known: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    pooled = np.full(size[::-1], np.inf, np.float32)
+    v, u = np.nonzero(known)
+    height, width = depth_m.shape
+    np.minimum.at(pooled, (v * size[1] // height, u * size[0] // width), depth_m[known])
+    pooled[np.isinf(pooled)] = np.nan
+    return pooled
+
+
+def _shrunk_size(shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """Width and height to shrink to; None where it is small enough."""
+    height, width = shape
+    return None if width <= WIDTH else (WIDTH, max(1, round(height * WIDTH / width)))

@@ -1,0 +1,198 @@
+"""One pass over a bag by one or more models, beside the guesses: all see the same frames once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from depth_ros.bags import BagReader, Trajectory, find_odometry_topic, read_frames, read_trajectory
+from depth_ros.camera import Intrinsics
+from depth_ros.errors import BagError
+from depth_ros.evaluation.depth_scores import DepthScorer, DepthScores, FrameScore, TrueFrame
+from depth_ros.evaluation.guesses import depth_guesses
+from depth_ros.evaluation.model_run import ModelRun
+from depth_ros.evaluation.protocol import DepthProtocol, ProtocolKind
+from depth_ros.evaluation.request import EvaluationRequest
+from depth_ros.evaluation.results import Evaluation
+from depth_ros.evaluation.samples import Sample
+from depth_ros.evaluation.truth import (
+    Topics,
+    find_topics,
+    pair_by_stamp,
+    tolerance_ns,
+    true_depths,
+)
+from depth_ros.offline import rectified
+from depth_ros.pipeline import DepthPipeline, Frame
+from depth_ros.scale import ScaleSource
+
+_SWEEP = ('LiDAR points stand where the sweep saw them: motion of the robot during a sweep is not '
+          'compensated, and points that nearer ones hide from the camera are left out.')
+_KITTI = ("Truth is depth along the camera's axis; the published figures of this protocol use the "
+          "LiDAR's forward coordinate, some 0.27 m more, and do not leave out hidden points.")
+_CIRCULAR = ('Metres come from the true path itself: lengths without alignment say nothing of the '
+             'model.')
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What one model says of one frame."""
+
+    depth_m: np.ndarray
+    """float32 [H,W]."""
+    score: FrameScore | None
+    """None where nothing could be compared."""
+
+
+@dataclass(frozen=True, eq=False)
+class AnsweredFrame:
+    """One frame after all models have answered it, in their order."""
+
+    frame: Frame
+    truth: TrueFrame | None
+    answers: tuple[Answer, ...]
+
+
+class BagPass:
+    """Frames of a bag, answered by models and scored on the way."""
+
+    def __init__(self, request: EvaluationRequest, pipelines: Sequence[DepthPipeline]) -> None:
+        """Find topics and begin before the first frame.
+
+        Raises:
+            BagError: no truth to compare with, or topics that are not there.
+            ConfigError: the scale source does not fit a model.
+        """
+        self._request = request
+        self._topics = find_topics(request)
+        self._true_path = _path(request, self._topics, self._topics.odometry)
+        odometry = _scale_odometry(request, self._topics, self._true_path)
+        self._runs = [ModelRun(pipeline, request, odometry) for pipeline in pipelines]
+        self._guesses: _Guesses | None = None
+        self._frames = 0
+        self._compared = 0
+
+    def frames(self) -> Iterator[AnsweredFrame]:
+        """Answer and score every selected frame, each when it is asked for.
+
+        Raises:
+            BagError: there is no frame, or the bag is damaged.
+            BackendError: the runtime failed.
+        """
+        request, topics = self._request, self._topics
+        frames = rectified(read_frames(request.bag, topics.camera, request.selection),
+                           request.rectify, topics.camera.image)
+        truths = true_depths(request, topics, request.selection)
+        for frame, true in pair_by_stamp(frames, truths, tolerance_ns(request, topics)):
+            truth = None
+            if true is not None:
+                truth = TrueFrame.of(self._frames, frame.image, true.on(frame.intrinsics),
+                                     request.protocol)
+                self._guess(truth, frame.intrinsics)
+            yield AnsweredFrame(frame, truth, tuple(_answer(run, frame, truth)
+                                                    for run in self._runs))
+            self._frames += 1
+            self._compared += truth is not None
+        if self._frames == 0:
+            raise BagError(f'{request.bag}: no frame of {topics.camera.image} is selected')
+
+    def evaluation(self, model: int, samples: tuple[Sample, ...] = ()) -> Evaluation:
+        """What there is to say of a model, after the last frame."""
+        run = self._runs[model]
+        motion, paths = None, None
+        if self._true_path is not None:
+            motion, paths = run.motion(self._true_path)
+        scores = [run.scorer.scores(), *(self._guesses.scores() if self._guesses else ())]
+        return Evaluation(
+            bag=self._request.bag.name,
+            frames=self._frames,
+            spec=run.pipeline.spec,
+            backend=run.pipeline.description,
+            scale=run.scale,
+            truth=self._topics.lidar or self._topics.depth or '',
+            protocol=self._request.protocol,
+            depth=tuple(score for score in scores if score is not None),
+            motion=motion,
+            paths=paths,
+            samples=samples,
+            latency_ms=run.latency_ms,
+            remarks=self._remarks(run),
+        )
+
+    def _guess(self, truth: TrueFrame, intrinsics: Intrinsics) -> None:
+        if self._guesses is None:
+            height, width = truth.depth_m.shape
+            self._guesses = _Guesses(height, width, self._training_depths(intrinsics),
+                                     self._request.protocol)
+        self._guesses.add(truth)
+
+    def _training_depths(self, intrinsics: Intrinsics) -> Iterator[np.ndarray]:
+        if self._request.training is not None:
+            for _, true in true_depths(self._request, self._topics, self._request.training):
+                yield true.on(intrinsics)
+
+    def _remarks(self, run: ModelRun) -> tuple[str, ...]:
+        remarks = list(self._topics.remarks)
+        if self._topics.lidar is not None:
+            remarks.append(_SWEEP)
+            if self._request.protocol.kind is ProtocolKind.KITTI_EIGEN:
+                remarks.append(_KITTI)
+        if self._compared == 0 and (self._topics.lidar or self._topics.depth):
+            remarks.append('No frame has true depth close enough in time.')
+        if run.scale.source is ScaleSource.ODOMETRY and not self._measures_scale_apart():
+            remarks.append(_CIRCULAR)
+        return tuple(remarks)
+
+    def _measures_scale_apart(self) -> bool:
+        named = self._request.scale_odometry_topic
+        return named is not None and named != self._topics.odometry
+
+
+class _Guesses:
+    """The guesses that need no network, against the truth of each frame."""
+
+    def __init__(self, height: int, width: int, training_m: Iterator[np.ndarray],
+                 protocol: DepthProtocol) -> None:
+        guesses = depth_guesses(height, width, training_m)
+        self._scorers = [
+            (depth_m, DepthScorer(name, protocol, has_unit=depth_m is not guesses.constant))
+            for name, depth_m in guesses.items()]
+
+    def add(self, truth: TrueFrame) -> None:
+        for depth_m, scorer in self._scorers:
+            scorer.add(truth, depth_m)
+
+    def scores(self) -> tuple[DepthScores, ...]:
+        scores = [scorer.scores() for _, scorer in self._scorers]
+        return tuple(score for score in scores if score is not None)
+
+
+def _answer(run: ModelRun, frame: Frame, truth: TrueFrame | None) -> Answer:
+    depth_m = run.process(frame).depth_m
+    return Answer(depth_m, None if truth is None else run.scorer.add(truth, depth_m))
+
+
+def _scale_odometry(request: EvaluationRequest, topics: Topics,
+                    true_path: Trajectory | None) -> Trajectory | None:
+    """Poses that scale source ODOMETRY measures by; None for other sources."""
+    if request.scale is None or request.scale.source is not ScaleSource.ODOMETRY:
+        return None
+    if request.scale_odometry_topic is None and true_path is not None:
+        return true_path
+    with BagReader(request.bag) as reader:
+        topic = find_odometry_topic(reader, request.scale_odometry_topic)
+    if topic is None:
+        raise BagError(f'{request.bag} has no odometry to take metres from; '
+                       'name it with --scale-odometry')
+    return _path(request, topics, topic)
+
+
+def _path(request: EvaluationRequest, topics: Topics, topic: str | None) -> Trajectory | None:
+    """Poses of the camera by an odometry topic."""
+    if topic is None:
+        return None
+    with BagReader(request.bag) as reader:
+        camera_frame = reader.frame_of(topics.camera.image)
+    return read_trajectory(request.bag, topic, camera_frame)

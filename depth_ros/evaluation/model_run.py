@@ -1,0 +1,100 @@
+"""One model on its way through a bag: what it answers, and how well."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from depth_ros.bags import Trajectory
+from depth_ros.egomotion import OdometrySettings, OdometryState
+from depth_ros.evaluation.alignment import Alignment, align
+from depth_ros.evaluation.depth_scores import DepthScorer
+from depth_ros.evaluation.motion_scores import MotionEvaluation, evaluate_motion, make_pairing
+from depth_ros.evaluation.request import EvaluationRequest
+from depth_ros.evaluation.results import Latency, Paths
+from depth_ros.evaluation.trajectories import associate
+from depth_ros.evaluation.truth import STAMP_TOLERANCE_NS
+from depth_ros.model import ModelSpec, ScaleKind
+from depth_ros.offline import OdometryFeed
+from depth_ros.pipeline import CameraTrack, DepthPipeline, Estimate, Frame, TrackSettings, Wanted
+from depth_ros.scale import ScaleSettings, ScaleSource
+
+
+class ModelRun:
+    """A track of its own for one model, with what it answered so far.
+
+    Attributes:
+        pipeline: of the model.
+        scorer: of its depth.
+        scale: the state of its scale after the last frame.
+    """
+
+    def __init__(self, pipeline: DepthPipeline, request: EvaluationRequest,
+                 odometry: Trajectory | None) -> None:
+        """Begin before the first frame.
+
+        Args:
+            pipeline: of the model.
+            request: what is asked.
+            odometry: poses of the camera that scale source ODOMETRY may use.
+
+        Raises:
+            ConfigError: the scale source does not fit the model.
+        """
+        self.pipeline = pipeline
+        settings = _track_settings(pipeline.spec, request)
+        self._has_metres = settings.scale.source is not ScaleSource.NONE
+        self._track = CameraTrack(pipeline, settings)
+        self._odometry = None if odometry is None else OdometryFeed(odometry)
+        self._placed: list[OdometryState] = []
+        self._latencies: list[float] = []
+        self.scorer = DepthScorer('model', request.protocol)
+
+    def process(self, frame: Frame) -> Estimate:
+        """Answer the next frame, knowing the odometry up to its time.
+
+        Raises:
+            CameraError, BackendError: see CameraTrack.
+        """
+        if self._odometry is not None:
+            self._odometry.tell(self._track, frame.stamp_ns)
+        estimate = self._track.process(frame, Wanted())
+        self.scale = estimate.scale
+        self._latencies.append(estimate.timings_ms['total'])
+        if estimate.odometry is not None:
+            self._placed.append(estimate.odometry)
+        return estimate
+
+    @property
+    def latency_ms(self) -> Latency:
+        """Over the frames so far, at least one."""
+        p50, p95 = np.percentile(self._latencies, [50, 95])
+        return Latency(float(p50), float(p95))
+
+    def motion(self, truth: Trajectory) -> tuple[MotionEvaluation | None, Paths | None]:
+        """Score the longest stretch without a reset; nothing below two poses with truth."""
+        spec = self.pipeline.spec
+        if spec.motion is None or not self._placed:
+            return None, None
+        longest = Counter(state.resets for state in self._placed).most_common(1)[0][0]
+        stretch = [state for state in self._placed if state.resets == longest]
+        stamps_ns = np.array([state.stamp_ns for state in stretch])
+        ours, theirs = associate(stamps_ns, truth.stamps_ns, STAMP_TOLERANCE_NS)
+        if len(ours) < 2:
+            return None, None
+        predicted = np.stack([stretch[index].world_T_cam for index in ours])
+        true = truth.world_T_cam[theirs]
+        alignment = Alignment.SE3 if self._has_metres else Alignment.SIM3
+        pairing = make_pairing(stamps_ns[ours], spec.motion.interval_s, alignment)
+        aligned = align(predicted, true, alignment).apply_to_poses(predicted)
+        return evaluate_motion(predicted, true, pairing), Paths(alignment, true, aligned)
+
+
+def _track_settings(spec: ModelSpec, request: EvaluationRequest) -> TrackSettings:
+    metric = spec.scale is ScaleKind.METRIC
+    own = ScaleSettings(source=ScaleSource.MODEL if metric else ScaleSource.NONE)
+    return TrackSettings(
+        scale=request.scale or own,
+        odometry=OdometrySettings(refine=request.refine_motion),
+    )

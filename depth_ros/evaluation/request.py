@@ -1,0 +1,83 @@
+"""What to evaluate on, and under which rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from depth_ros.bags import Selection
+from depth_ros.camera import RectifyMode
+from depth_ros.errors import ConfigError
+from depth_ros.evaluation.lidar import OcclusionRule
+from depth_ros.evaluation.protocol import DepthProtocol
+from depth_ros.scale import ScaleSettings
+
+
+@dataclass(frozen=True)
+class LidarTruth:
+    """How a LiDAR's points become true depth.
+
+    Attributes:
+        topic: of sensor_msgs/PointCloud2; None: the only one of the bag, where that has no depth
+            images.
+        in_camera: x, y, z [m], roll, pitch, yaw [rad] of the LiDAR in the camera's body axes
+            (x forward, y left, z up); None: by /tf_static and /tf.
+        occlusion: which points the camera does not see.
+        tolerance_s: a cloud this close in time belongs to a frame; half a sweep at 10 Hz.
+    """
+
+    topic: str | None = None
+    in_camera: tuple[float, ...] | None = None
+    occlusion: OcclusionRule = field(default_factory=OcclusionRule)
+    tolerance_s: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values.
+
+        Raises:
+            ConfigError: naming the value.
+        """
+        if self.in_camera is not None and len(self.in_camera) != 6:
+            raise ConfigError(
+                f'LiDAR in camera has {len(self.in_camera)} values, not 6: '
+                'x y z [m] roll pitch yaw [rad]'
+            )
+        if not 0.0 <= self.tolerance_s <= 10.0:
+            raise ConfigError(f'LiDAR tolerance is {self.tolerance_s} s, allowed: 0 to 10')
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What to evaluate on. Topics that are None are found, where there is one choice."""
+
+    bag: Path
+    selection: Selection
+    training: Selection | None = None
+    """Frames whose depth the guesses know; None: only the guess that needs none."""
+    protocol: DepthProtocol = field(default_factory=DepthProtocol)
+    rectify: RectifyMode = RectifyMode.AUTO
+    image_topic: str | None = None
+    camera_info_topic: str | None = None
+    depth_topic: str | None = None
+    lidar: LidarTruth = field(default_factory=LidarTruth)
+    odometry_topic: str | None = None
+    scale: ScaleSettings | None = None
+    """Where metres come from; None: the model where it is metric, else nothing."""
+    scale_odometry_topic: str | None = None
+    """Scale source ODOMETRY: measured odometry; None: the true path, where it is the only one."""
+    samples: int = 6
+    """Frames kept to look at."""
+    refine_motion: bool = True
+    """Whether tracked features refine the pose network's motions, as the node does."""
+
+    def __post_init__(self) -> None:
+        """Refuse two truths at once.
+
+        Raises:
+            ConfigError: both depth images and a LiDAR are named.
+        """
+        if self.depth_topic is not None and self.lidar.topic is not None:
+            raise ConfigError(
+                f'true depth is either the images {self.depth_topic} or the LiDAR '
+                f'{self.lidar.topic}, not both'
+            )

@@ -1,0 +1,226 @@
+"""The truth that a bag holds: depth images or LiDAR clouds, beside the frames they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from depth_ros.bags import (
+    BagReader,
+    BagTransforms,
+    CameraTopics,
+    Selection,
+    find_camera_topics,
+    find_cloud_topic,
+    find_depth_topic,
+    find_odometry_topic,
+    read_clouds,
+    read_depth,
+)
+from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
+from depth_ros.camera import CameraModel, Intrinsics
+from depth_ros.errors import BagError
+from depth_ros.evaluation.lidar import OcclusionRule, lidar_depth
+from depth_ros.evaluation.request import EvaluationRequest
+from depth_ros.messages import NSEC, stamp_ns
+from depth_ros.mounting import parent_T_child
+from depth_ros.pipeline import Frame
+from depth_ros.se3 import inverse
+
+STAMP_TOLERANCE_NS = 20_000_000
+"""Truth this close in time belongs to a frame (common practice of the TUM benchmark)."""
+
+
+class TrueDepth(Protocol):
+    """Depth truth of one moment."""
+
+    def on(self, intrinsics: Intrinsics) -> np.ndarray:
+        """Depth in metres as a rectified camera sees it, float32 [h,w], NaN where unknown."""
+
+
+@dataclass(frozen=True, eq=False)
+class DepthImage:
+    """A depth image [h,w] of the camera itself, of any size."""
+
+    depth_m: np.ndarray
+
+    def on(self, intrinsics: Intrinsics) -> np.ndarray:
+        """See TrueDepth; the image as it is."""
+        return self.depth_m
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """Points of a LiDAR in the camera's optical frame, floats [N,3] in metres."""
+
+    points_cam: np.ndarray
+    rule: OcclusionRule
+
+    def on(self, intrinsics: Intrinsics) -> np.ndarray:
+        """See TrueDepth; without the points that the camera does not see."""
+        return lidar_depth(self.points_cam, intrinsics, self.rule)
+
+
+@dataclass(frozen=True)
+class Topics:
+    """What is compared with what; at most one of depth and LiDAR is named."""
+
+    camera: CameraTopics
+    depth: str | None
+    lidar: str | None
+    odometry: str | None
+    remarks: tuple[str, ...] = ()
+    """What a reader of the figures should know of how these were chosen."""
+
+
+def find_topics(request: EvaluationRequest) -> Topics:
+    """Find images and truths.
+
+    Raises:
+        BagError: something named is missing, there is more than one choice, or no truth at all.
+    """
+    with BagReader(request.bag) as reader:
+        camera = find_camera_topics(reader, request.image_topic, request.camera_info_topic)
+        odometry = find_odometry_topic(reader, request.odometry_topic)
+        depth = None
+        if request.lidar.topic is None:
+            depth = find_depth_topic(reader, request.depth_topic)
+        lidar: str | None = None
+        remarks: tuple[str, ...] = ()
+        if depth is None:
+            lidar, remarks = _find_lidar(reader, request, camera, odometry)
+    if depth is None and lidar is None and odometry is None:
+        raise BagError(f'{request.bag} has neither depth images nor a LiDAR nor odometry to '
+                       'compare with; name them with --depth, --lidar or --odometry')
+    return Topics(camera, depth, lidar, odometry, remarks)
+
+
+def true_depths(request: EvaluationRequest, topics: Topics,
+                selection: Selection) -> Iterator[tuple[int, TrueDepth]]:
+    """Yield stamps and depth of the time of the selected frames; nothing without such a topic.
+
+    A cloud whose place in the camera is not known at its time is left out.
+
+    Raises:
+        BagError: the bag is damaged.
+        MessageError: a message is malformed.
+    """
+    if topics.depth is None and topics.lidar is None:
+        return
+    span = _span(request, topics.camera.image, selection, tolerance_ns(request, topics))
+    if span is None:
+        return
+    if topics.depth is not None:
+        for stamp, depth_m in read_depth(request.bag, topics.depth, *span):
+            yield stamp, DepthImage(depth_m)
+    elif topics.lidar is not None:
+        yield from _scans(request, topics, topics.lidar, span)
+
+
+def tolerance_ns(request: EvaluationRequest, topics: Topics) -> int:
+    """How far in time true depth may be from a frame [ns]."""
+    return STAMP_TOLERANCE_NS if topics.lidar is None else round(request.lidar.tolerance_s * NSEC)
+
+
+Truth = TypeVar('Truth')
+
+
+def pair_by_stamp(frames: Iterable[Frame], truths: Iterable[tuple[int, Truth]],
+                  tolerance_ns: int = STAMP_TOLERANCE_NS
+                  ) -> Iterator[tuple[Frame, Truth | None]]:
+    """Yield each frame with the truth nearest in time, None where there is none close enough.
+
+    Both come in the order of their stamps; two truths at most are held at a time.
+    """
+    source = iter(truths)
+    current, following = next(source, None), next(source, None)
+    for frame in frames:
+        while (current is not None and following is not None
+               and abs(following[0] - frame.stamp_ns) <= abs(current[0] - frame.stamp_ns)):
+            current, following = following, next(source, None)
+        close = current is not None and abs(current[0] - frame.stamp_ns) <= tolerance_ns
+        yield frame, current[1] if current is not None and close else None
+
+
+def _find_lidar(
+    reader: BagReader, request: EvaluationRequest, camera: CameraTopics, odometry: str | None
+) -> tuple[str | None, tuple[str, ...]]:
+    """The LiDAR and remarks; one that nobody named is left out where it cannot be used."""
+    named = request.lidar.topic is not None
+    try:
+        topic = find_cloud_topic(reader, request.lidar.topic)
+        if topic is not None:
+            _check_place(reader, request, camera, topic)
+        return topic, ()
+    except BagError as error:
+        if named or odometry is None:
+            raise
+        return None, (f'no LiDAR is compared: {error}',)
+
+
+def _check_place(
+    reader: BagReader, request: EvaluationRequest, camera: CameraTopics, topic: str
+) -> None:
+    """Refuse a LiDAR whose place is unknown."""
+    if request.lidar.in_camera is not None:
+        return
+    camera_frame, lidar_frame = (reader.frame_of(name) for name in (camera.image, topic))
+    transforms = BagTransforms(reader)
+    if not transforms.connects(camera_frame, lidar_frame):
+        known = ', '.join(transforms.frames) or 'none'
+        raise BagError(
+            f'{reader.path}: /tf_static and /tf do not connect the camera {camera_frame!r} with '
+            f'the LiDAR {lidar_frame!r} of {topic} (they know: {known}); give --lidar-in-camera'
+        )
+
+
+def _scans(request: EvaluationRequest, topics: Topics, topic: str,
+           span: tuple[int, int]) -> Iterator[tuple[int, Scan]]:
+    settings = request.lidar
+    with BagReader(request.bag) as reader:
+        transforms = BagTransforms(reader)
+        camera_frame = reader.frame_of(topics.camera.image)
+        centre = _optical_centre(reader, topics.camera)
+        for cloud in read_clouds(request.bag, topic, *span):
+            if settings.in_camera is not None:
+                cam_T_lidar = inverse(DEFAULT_BASE_T_CAM) @ parent_T_child(settings.in_camera)
+            else:
+                known = transforms.find(camera_frame, cloud.frame_id, cloud.stamp_ns)
+                if known is None:
+                    continue
+                cam_T_lidar = centre @ known
+            points = cloud.xyz_m.reshape(-1, 3) @ cam_T_lidar[:3, :3].T + cam_T_lidar[:3, 3]
+            yield cloud.stamp_ns, Scan(points, settings.occlusion)
+
+
+def _optical_centre(reader: BagReader, camera: CameraTopics) -> np.ndarray:
+    """camera_T_frame [4,4] of the frame that the camera's messages name.
+
+    The right camera of a stereo pair may carry the frame of the left one, as camera_info's
+    definition has it, or one of its own: it carries the left one's where another camera_info has
+    the same frame and no baseline.
+    """
+    ours = CameraModel.from_info(reader.first(camera.camera_info))
+    camera_T_frame = np.eye(4)
+    if ours.baseline_m == 0.0:
+        return camera_T_frame
+    for topic in reader.topics:
+        if topic.type.endswith('/CameraInfo') and topic.count and topic.name != camera.camera_info:
+            other = CameraModel.from_info(reader.first(topic.name))
+            if other.frame_id == ours.frame_id and other.baseline_m == 0.0:
+                camera_T_frame[0, 3] = -ours.baseline_m
+    return camera_T_frame
+
+
+def _span(request: EvaluationRequest, image_topic: str, selection: Selection,
+          margin_ns: int) -> tuple[int, int] | None:
+    """Time of the selected frames with a margin, the end exclusive; None: there are none."""
+    with BagReader(request.bag) as reader:
+        stamps_ns = [stamp_ns(message.header)
+                     for _, _, message in reader.messages([image_topic])]
+    selected = [stamp for index, stamp in enumerate(stamps_ns)
+                if selection.contains(index, (stamp - stamps_ns[0]) / NSEC)]
+    return (min(selected) - margin_ns, max(selected) + margin_ns + 1) if selected else None

@@ -1,0 +1,128 @@
+"""Evaluation with the scale sources of the node."""
+
+import graphs
+import numpy as np
+import pytest
+import recordings
+
+from depth_ros import bag_messages
+from depth_ros.bags import BagReader, BagWriter, Selection, find_depth_topic, read_depth
+from depth_ros.cli.main import main
+from depth_ros.errors import BagError
+from depth_ros.evaluation.evaluate import evaluate
+from depth_ros.evaluation.request import EvaluationRequest
+from depth_ros.model import ScaleKind
+from depth_ros.pipeline import DepthPipeline
+from depth_ros.scale import ScaleSettings, ScaleSource
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory):
+    return recordings.write_recording(tmp_path_factory.mktemp('bags') / 'waves', 20)
+
+
+@pytest.fixture(scope='module')
+def doubled(tmp_path_factory):
+    """A model without a unit that says twice the metres, in depth and motion."""
+    spec = graphs.spec(scale=ScaleKind.UP_TO_SCALE)
+    return graphs.write_model(tmp_path_factory.mktemp('models') / 'double', spec,
+                              graphs.depth_graph(spec, 0.04),
+                              motion=(0.0, 0.0, 0.0, 0.0, 0.0, 0.2))
+
+
+def run(model, bag, scale, **changes):
+    request = EvaluationRequest(bag=bag, selection=Selection(), refine_motion=False, scale=scale,
+                                **changes)
+    return evaluate(request, DepthPipeline.open(model), lambda done: None)
+
+
+def test_a_fixed_factor_makes_metres(bag, doubled):
+    evaluation = run(doubled, bag, ScaleSettings(ScaleSource.FIXED, factor=0.5))
+    assert evaluation.depth[0].unscaled.abs_rel < 1e-3
+    assert [position.alignment.value for position in evaluation.motion.model.positions] == [
+        'SE(3)', 'scale', 'Sim(3)']
+    assert evaluation.motion.model.positions[0].rmse < 1e-3
+
+
+def test_odometry_finds_the_factor(bag, doubled):
+    evaluation = run(doubled, bag, ScaleSettings(ScaleSource.ODOMETRY))
+    scores = evaluation.depth[0]
+    assert evaluation.scale.factor == pytest.approx(0.5, abs=1e-4)
+    assert scores.unscaled.abs_rel < 1e-3
+    assert scores.stability.median_ratio == pytest.approx(1.0, abs=1e-3)
+    # Before three motions are measured there is no depth.
+    assert scores.images < 20
+    assert scores.coverage == pytest.approx(scores.images / 20)
+    assert any('true path itself' in remark for remark in evaluation.remarks)
+
+
+def test_odometry_of_its_own_topic_is_no_circle(tmp_path, doubled):
+    bag = tmp_path / 'bag'
+    with BagReader(recordings.write_recording(tmp_path / 'first', 12)) as reader, \
+            BagWriter(bag) as writer:
+        types = {topic.name: topic.type for topic in reader.topics}
+        for topic, stamp, message in reader.messages(list(types)):
+            writer.write(topic, types[topic], stamp, message)
+        for index in range(12):
+            # Wheels that slip: a tenth short.
+            pose = recordings.forward_pose(index)
+            pose[:3, 3] *= 0.9
+            stamp = recordings.stamp_of(index)
+            writer.write('/wheels', bag_messages.ODOMETRY, stamp,
+                         bag_messages.odometry(stamp, 'odom', 'camera', pose))
+    scale = ScaleSettings(ScaleSource.ODOMETRY)
+    evaluation = run(doubled, bag, scale, odometry_topic='/truth', scale_odometry_topic='/wheels')
+    assert evaluation.depth[0].stability.median_ratio == pytest.approx(1 / 0.9, rel=1e-3)
+    assert not any('true path itself' in remark for remark in evaluation.remarks)
+
+
+def test_odometry_needs_odometry(tmp_path, doubled):
+    bag = recordings.write_recording(tmp_path / 'bag', 3, odometry=False)
+    with pytest.raises(BagError, match='--scale-odometry'):
+        run(doubled, bag, ScaleSettings(ScaleSource.ODOMETRY))
+
+
+def test_camera_height_scales_a_floor(tmp_path):
+    """A level floor 1.2 m below the camera, answered in a third of its metres."""
+    v = np.arange(48)[:, None] - recordings.CAMERA.cy
+    floor_m = np.broadcast_to(np.where(v > 4, 1.2 * 50.0 / np.maximum(v, 4.0), 20.0), (48, 64))
+    spec = graphs.spec(scale=ScaleKind.UP_TO_SCALE)
+    model = graphs.write_model(tmp_path / 'third', spec,
+                               graphs.flat_depth_graph(spec, floor_m / 3.0))
+    bag = tmp_path / 'bag'
+    with BagWriter(bag) as writer:
+        for index in range(4):
+            stamp = recordings.stamp_of(index)
+            rgb = np.repeat(recordings.grey_image(index)[..., None], 3, axis=2)
+            for topic, kind, message in (
+                ('/image', bag_messages.IMAGE,
+                 bag_messages.image(stamp, 'camera', rgb, 'rgb8')),
+                ('/camera_info', bag_messages.CAMERA_INFO,
+                 bag_messages.camera_info(stamp, 'camera', recordings.CAMERA)),
+                ('/depth/image', bag_messages.IMAGE,
+                 bag_messages.image(stamp, 'camera', floor_m.astype(np.float32), '32FC1')),
+            ):
+                writer.write(topic, kind, stamp, message)
+    settings = ScaleSettings(ScaleSource.CAMERA_HEIGHT, camera_height_m=1.2)
+    evaluation = run(model, bag, settings)
+    assert evaluation.scale.factor == pytest.approx(3.0, rel=0.02)
+    assert evaluation.depth[0].unscaled.abs_rel < 0.02
+
+
+def test_process_takes_metres_from_odometry(tmp_path, bag, doubled):
+    out = tmp_path / 'out'
+    assert main(['process', str(bag), '--model', str(doubled.path), '--network-motion',
+                 '--scale-source', 'odometry', '--out', str(out)]) == 0
+    with BagReader(out) as reader:
+        topic = find_depth_topic(reader)
+    depths = list(read_depth(out, topic))
+    assert np.isnan(depths[0][1]).all()
+    np.testing.assert_allclose(depths[-1][1], recordings.true_depth(19), rtol=1e-3)
+
+
+def test_process_refuses_odometry_without_a_bag(tmp_path, capsys, doubled):
+    (tmp_path / 'images').mkdir()
+    (tmp_path / 'images' / 'a.png').write_bytes(b'')
+    assert main(['process', str(tmp_path / 'images'), '--model', str(doubled.path), '--hfov', '60',
+                 '--scale-source', 'odometry', '--out', str(tmp_path / 'out')]) == 2
+    assert '--scale-source odometry needs a bag' in capsys.readouterr().err
