@@ -10,6 +10,7 @@ from depth_ros.bags import BagReader, BagWriter, Selection, find_depth_topic, re
 from depth_ros.cli.main import main
 from depth_ros.errors import BagError
 from depth_ros.evaluation.evaluate import evaluate
+from depth_ros.evaluation.pages import to_json
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.model import ScaleKind
 from depth_ros.pipeline import DepthPipeline
@@ -107,6 +108,13 @@ def test_camera_height_scales_a_floor(tmp_path):
     evaluation = run(model, bag, settings)
     assert evaluation.scale.factor == pytest.approx(3.0, rel=0.02)
     assert evaluation.depth[0].unscaled.abs_rel < 0.02
+
+
+def test_a_scale_that_is_never_found_leaves_nothing_to_compare(bag, doubled):
+    evaluation = run(doubled, bag, ScaleSettings(ScaleSource.CAMERA_HEIGHT))
+    assert evaluation.depth == ()
+    assert any('no ground plane seen yet' in remark for remark in evaluation.remarks)
+    assert '"factor": null' in to_json(evaluation)
 
 
 def test_process_takes_metres_from_odometry(tmp_path, bag, doubled):

@@ -72,7 +72,7 @@ class BagPass:
         self._runs = [ModelRun(pipeline, request, odometry) for pipeline in pipelines]
         self._guesses: _Guesses | None = None
         self._frames = 0
-        self._compared = 0
+        self._paired = 0
 
     def frames(self) -> Iterator[AnsweredFrame]:
         """Answer and score every selected frame, each when it is asked for.
@@ -94,7 +94,7 @@ class BagPass:
             yield AnsweredFrame(frame, truth, tuple(_answer(run, frame, truth)
                                                     for run in self._runs))
             self._frames += 1
-            self._compared += truth is not None
+            self._paired += truth is not None
         if self._frames == 0:
             raise BagError(f'{request.bag}: no frame of {topics.camera.image} is selected')
 
@@ -104,7 +104,8 @@ class BagPass:
         motion, paths = None, None
         if self._true_path is not None:
             motion, paths = run.motion(self._true_path)
-        scores = [run.scorer.scores(), *(self._guesses.scores() if self._guesses else ())]
+        scores = run.scorer.scores()
+        guesses = self._guesses.scores() if self._guesses is not None else ()
         return Evaluation(
             bag=self._request.bag.name,
             frames=self._frames,
@@ -113,12 +114,12 @@ class BagPass:
             scale=run.scale,
             truth=self._topics.lidar or self._topics.depth or '',
             protocol=self._request.protocol,
-            depth=tuple(score for score in scores if score is not None),
+            depth=() if scores is None else (scores, *guesses),
             motion=motion,
             paths=paths,
             samples=samples,
             latency_ms=run.latency_ms,
-            remarks=self._remarks(run),
+            remarks=self._remarks(run, compared=scores is not None),
         )
 
     def _guess(self, truth: TrueFrame, intrinsics: Intrinsics) -> None:
@@ -133,14 +134,16 @@ class BagPass:
             for _, true in true_depths(self._request, self._topics, self._request.training):
                 yield true.on(intrinsics)
 
-    def _remarks(self, run: ModelRun) -> tuple[str, ...]:
+    def _remarks(self, run: ModelRun, *, compared: bool) -> tuple[str, ...]:
         remarks = list(self._topics.remarks)
         if self._topics.lidar is not None:
             remarks.append(_SWEEP)
             if self._request.protocol.kind is ProtocolKind.KITTI_EIGEN:
                 remarks.append(_KITTI)
-        if self._compared == 0 and (self._topics.lidar or self._topics.depth):
+        if self._paired == 0 and (self._topics.lidar or self._topics.depth):
             remarks.append('No frame has true depth close enough in time.')
+        elif self._paired and not compared:
+            remarks.append(f'No depth could be compared; metres: {run.scale.text}.')
         if run.scale.source is ScaleSource.ODOMETRY and not self._measures_scale_apart():
             remarks.append(_CIRCULAR)
         return tuple(remarks)
