@@ -41,6 +41,8 @@ _FEWEST_INLIERS = 16
 _LEAST_SHARE = 0.4
 """Of the tracked corners; below, most of the picture moves otherwise than the world does."""
 
+_NEAREST = 0.05
+"""Of its depth before, as far must a point still be in front of the other camera."""
 _NO_DISTORTION = np.zeros(4)
 _INFLATION = 2.0
 """Standard deviations are this much larger than independent errors would make them: corners of one
@@ -123,7 +125,8 @@ class MotionRefiner:
             useExtrinsicGuess=True, iterationsCount=_ITERATIONS, reprojectionError=_SEARCH_PX,
             flags=cv2.SOLVEPNP_ITERATIVE,
         )  # fmt: skip
-        start = np.concatenate([rotation[:, 0], translation[:, 0]]) if done else motion
+        found_start = np.concatenate([rotation[:, 0], translation[:, 0]])
+        start = found_start if done and np.isfinite(found_start).all() else motion
         refined, distances = self._adjust(points, found, start)
         inliers = int((distances < _INLIER_SIGMAS).sum())
         if inliers < max(_FEWEST_INLIERS, _LEAST_SHARE * len(points)):
@@ -150,7 +153,9 @@ class MotionRefiner:
         for _ in range(_STEPS):
             turned = points @ rotation.T
             seen = turned + translation
-            z = np.maximum(seen[:, 2], 1e-6)
+            # What this motion puts beside or behind the camera has no image to compare.
+            front = seen[:, 2] > _NEAREST * points[:, 2]
+            z = np.where(front, seen[:, 2], 1.0)
             residual = found - (seen[:, :2] / z[:, None] * focal + centre)
             by_point = np.zeros((len(points), 2, 3))
             by_point[:, [0, 1], [0, 1]] = focal / z[:, None]
@@ -158,17 +163,17 @@ class MotionRefiner:
             by_turn = np.cross(turned[:, None, :], by_point)
             jacobian = np.concatenate([by_turn, by_point], axis=2)
             along = self._depth_sigma * np.einsum('nij,nj->ni', by_point, turned)
-            covariance = along[:, :, None] * along[:, None, :]
-            covariance[:, [0, 1], [0, 1]] += _TRACKING_SIGMA_PX**2
-            information = np.linalg.inv(covariance)
+            information = _information(along)
             squares = np.einsum('ni,nij,nj->n', residual, information, residual)
+            squares[~front] = np.inf
             distances = np.sqrt(squares)
             information /= (1.0 + squares / _CAUCHY**2)[:, None, None]
             weighted = np.einsum('nji,njk->nik', jacobian, information)
             normal = np.einsum('nij,njk->ik', weighted, jacobian)
-            step = np.linalg.lstsq(
-                normal, np.einsum('nij,nj->i', weighted, residual), rcond=1e-12
-            )[0]
+            towards = np.einsum('nij,nj->i', weighted, residual)
+            if not (np.isfinite(normal).all() and np.isfinite(towards).all()):
+                return RefinedMotion(np.full(6, np.nan), normal), np.full(len(points), np.inf)
+            step = np.linalg.lstsq(normal, towards, rcond=1e-12)[0]
             rotation = se3.axis_angle_to_matrix(step[:3]) @ rotation
             translation = translation + step[3:]
             if np.abs(step).max() < 1e-7:
@@ -186,6 +191,17 @@ class MotionRefiner:
         covariance = turned_first[np.ix_(order, order)]
         covariance[:3, :3] += self._depth_sigma**2 * np.outer(translation, translation)
         return covariance
+
+
+def _information(along: np.ndarray) -> np.ndarray:
+    """Inverse covariances [n,2,2] of image points that are uncertain `along` [n,2] most.
+
+    (s^2 I + a a^T)^-1 in closed form, s the tracker's error and a `along`: close to the camera a
+    is so long that the covariance cannot be inverted as it stands.
+    """
+    variance = _TRACKING_SIGMA_PX**2
+    share = along / np.sqrt(variance + (along**2).sum(axis=1))[:, None]
+    return (np.eye(2) - share[:, :, None] * share[:, None, :]) / variance
 
 
 def _track(

@@ -77,6 +77,25 @@ def test_says_nothing_where_nothing_can_be_tracked(frames) -> None:
         assert refiner(before, now, depth, answer) is None
 
 
+@pytest.mark.parametrize('seed', range(8))
+def test_absurd_depths_never_stop_the_robot(frames, seed) -> None:
+    """Points end up beside and behind the camera, where projection means nothing."""
+    previous, current, depth_m, _ = frames
+    rng = np.random.default_rng(seed)
+    depth = (depth_m * np.exp(rng.normal(0, 8, depth_m.shape))).astype(np.float32)
+    start = rng.normal(0, [1, 1, 1, 9, 9, 9])
+    refined = MotionRefiner(CAMERA, WHOLE)(previous, current, depth, start)
+    assert refined is None or np.isfinite(refined.motion).all()
+
+
+def test_points_at_the_lens_count_for_nothing() -> None:
+    points, seen = np.tile([0.0, 0.0, 1.0], (20, 1)), np.zeros((20, 2))
+    for back in (-1.0, -1.0 + 1e-6, -1.5):
+        start = np.array([0, 0, 0, 0, 0, back])
+        _, distances = MotionRefiner(CAMERA, WHOLE)._adjust(points, seen, start)
+        assert np.isinf(distances).all()
+
+
 def test_padding_is_not_tracked(frames) -> None:
     """Corners of the border between image and padding stand still whatever the camera does."""
     previous, current, depth_m, truth = (np.array(array) for array in frames)
