@@ -28,6 +28,9 @@ from depth_ros.evaluation.report import Html, Page, Picture
 from depth_ros.evaluation.results import Evaluation
 from depth_ros.evaluation.texture import PLAIN_SHARE
 
+_COLOURS = {'before': plots.PALETTE[1], 'after': plots.PALETTE[2]}
+"""Those that the paths have beside the true one, in every plot."""
+
 
 def comparison_to_json(comparison: Comparison) -> str:
     """Return the figures of both models."""
@@ -151,7 +154,7 @@ def _relative_factors(name: str, score: DepthScores) -> plots.Series:
 def _over_frames(name: str, score: DepthScores,
                  value: Callable[[FrameScore], float]) -> plots.Series:
     return plots.Series(name, np.array([frame.index for frame in score.frames]),
-                        np.array([value(frame) for frame in score.frames]))
+                        np.array([value(frame) for frame in score.frames]), _COLOURS[name])
 
 
 def _motion_parts(comparison: Comparison) -> list[Html]:
