@@ -103,9 +103,9 @@ def _change(before: float | None, after: float | None) -> str:
     assert before is not None
     assert after is not None
     text = f'{before:.3f} → {after:.3f}'
-    if before == 0.0 or f'{before:.3f}' == f'{after:.3f}':
+    share = abs(after - before) / before if before else 0.0
+    if share < 0.005:
         return text
-    share = abs(after - before) / before
     return f'{text} ({share:.0%} {"lower" if after < before else "higher"})'
 
 
