@@ -59,7 +59,8 @@ class PoseGraph(nn.Module):
 
 
 def _to_unit_range(image: Tensor) -> Tensor:
-    return image.permute(0, 3, 1, 2).float() / 255.0
+    # Floats first: TensorRT transposes no bytes.
+    return image.float().permute(0, 3, 1, 2) / 255.0
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from depth_ros.errors import ModelError
+from training.onnx_graph import between, cast_before_transpose, convolutions
 
 # Inputs that keep their type whatever the data's: shapes, pads, axes, scales.
 _DATA_INPUTS = {'Resize': 1, 'Pad': 1, 'Reshape': 1, 'ReduceMean': 1, 'Unsqueeze': 1, 'Slice': 1}
@@ -25,8 +26,9 @@ def to_half_precision(model: ModelProto) -> ModelProto:
     """
     result = ModelProto()
     result.CopyFrom(model)
+    cast_before_transpose(result)
     graph = result.graph
-    inside = _between_convolutions(graph)
+    inside = between(graph, convolutions(graph))
     half_names = {output for i in inside for output in graph.node[i].output}
     if not half_names or half_names & {output.name for output in graph.output}:
         raise ModelError('the graph has no convolution, or ends in one, and cannot be made fp16')
@@ -56,24 +58,6 @@ def to_half_precision(model: ModelProto) -> ModelProto:
 def _data_positions(node: NodeProto) -> list[int]:
     count = _DATA_INPUTS.get(node.op_type, len(node.input))
     return [i for i in range(min(count, len(node.input))) if node.input[i]]
-
-
-def _between_convolutions(graph: GraphProto) -> set[int]:
-    """Indices of nodes that are a convolution, or lie on a way from one to another."""
-    nodes = graph.node
-    after: set[str] = set()
-    downstream = set()
-    for i, node in enumerate(nodes):
-        if node.op_type == 'Conv' or any(name in after for name in node.input):
-            downstream.add(i)
-            after.update(node.output)
-    before: set[str] = set()
-    upstream = set()
-    for i in reversed(range(len(nodes))):
-        if nodes[i].op_type == 'Conv' or any(name in before for name in nodes[i].output):
-            upstream.add(i)
-            before.update(nodes[i].input)
-    return downstream & upstream
 
 
 def _half_tensor(tensor: TensorProto, name: str) -> TensorProto:
