@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from depth_ros import transport
+from depth_ros.agreement import depth_difference
 from depth_ros.backends import BackendOptions, open_backend
 from depth_ros.errors import DepthRosError
 from depth_ros.model import DEFAULT_MODEL, Model, ScaleKind
@@ -132,7 +133,7 @@ def check_model(name: str) -> Finding:
 def _run(
     model: Model, run: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 ) -> tuple[float, float | None]:
-    """Median milliseconds of one frame; largest relative difference from samples, if any."""
+    """Median milliseconds of one frame; relative difference from samples, if there are any."""
     spec, samples = model.spec, model.samples()
     images = samples.get('image')
     if images is None:
@@ -150,8 +151,8 @@ def _run(
     milliseconds = 1e3 * float(np.median(seconds[1:]))
     if 'depth' not in samples:
         return milliseconds, None
-    truth = samples['depth']
-    return milliseconds, float(np.max(np.abs(np.stack(answers) - truth) / truth))
+    difference = depth_difference(np.stack(answers), samples['depth'], spec.precision)
+    return milliseconds, difference
 
 
 def _module(name: str, cure: str) -> Finding:

@@ -106,7 +106,8 @@ class ModelSpec:
     training_run: str
     """What made the model: command, data, date, or where its weights come from."""
     tolerance: float
-    """Largest relative difference from the training framework's depth that export accepted."""
+    """Relative difference from the training framework's depth that export accepted: of the worst
+    pixel, in int8 of the mean one."""
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
