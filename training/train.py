@@ -81,8 +81,7 @@ def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> No
         load_task_weights(task, best)
     finish(config, paths.out, task, data, progress)
     if config.export.evaluate:
-        report = paths.workdir / 'evaluation'
-        judge_model(config, data, paths.out, paths.init, report, progress)
+        judge_model(config, data, paths.out, paths.workdir / 'evaluation', progress)
 
 
 def read_run_config(workdir: Path) -> TrainConfig:

@@ -55,6 +55,7 @@ def test_values_are_typed(tmp_path: Path) -> None:
         ('run: {device: tpu}', "'tpu' .*auto, cpu, cuda"),
         ('data: {width: 100}', 'data.width 100 must be a multiple of 32'),
         ('data: {fit: squash}', "data.fit is 'squash' .*stretch, crop, letterbox"),
+        ('export: {precision: int8}', 'export.precision int8 must be fp32 or fp16'),
         ('optimizer: {lr: fast}', "optimizer.lr is 'fast', but must be a number"),
         ('loss: {photometric: 0}', 'nothing to learn from'),
         ('pairs: {min_parallax: 0.5}', 'must be below'),

@@ -78,7 +78,7 @@ class ExportConfig:
     """What becomes of the best checkpoint.
 
     Attributes:
-        precision: of the graphs.
+        precision: of the graphs; int8 is made of an exported model, since it is calibrated.
         licence: of the weights, as the model folder states it.
         odometry_scale: fit one factor to the odometry of the bags, where the model is up to
             scale and there is odometry, and fold it into the graphs.
@@ -91,3 +91,10 @@ class ExportConfig:
     odometry_scale: bool = True
     weights: bool = True
     evaluate: bool = True
+
+    def __post_init__(self) -> None:
+        require(
+            self.precision is not Precision.INT8,
+            'export.precision int8 must be fp32 or fp16; depth_ros export MODEL --precision int8 '
+            '--bag BAG makes an 8-bit copy of the model',
+        )
