@@ -5,10 +5,11 @@ scaling, the last convolution and what follows it (sigmoid, disparity to depth, 
 motions) keep single precision. Quantisation is symmetric, weights have a scale for every output
 channel and biases stay float: what TensorRT takes, and ONNX Runtime makes integer kernels of.
 
-Measured on lite0 with 32 frames of the kitchen, mean relative difference of depth on later ones:
-ranges by minimum and maximum stand above, and 99.999 % of the values is worse (bounded
-activations have no outliers, and the tails of the others matter). Symmetric entropy calibration
-of ONNX Runtime ends at the same ranges as minimum and maximum and takes four times as long.
+Measured on lite0 with 32 of the kitchen's first 280 frames, biases corrected, median relative
+difference of depth on the last 70: 0.010 with ranges by minimum and maximum, 0.020 with those of
+99.999 % of the values. Symmetric entropy calibration of ONNX Runtime ends at the same ranges as
+minimum and maximum and takes several times as long. The encoder alone, depthwise convolutions
+included, loses 0.005: no layer has to be left out.
 """
 
 from __future__ import annotations
