@@ -44,7 +44,7 @@ class ScaleSettings:
     down: tuple[float, float, float] = LEVEL
     """CAMERA_HEIGHT: unit vector of gravity in the camera's optical frame."""
     min_translation_m: float = 0.05
-    """ODOMETRY: shorter motions say too little."""
+    """ODOMETRY: shorter motions say too little; they are joined until they reach this."""
     max_rotation_rad: float = math.radians(5.0)
     """ODOMETRY: larger turns hide errors of the camera's mounting."""
 
@@ -133,21 +133,37 @@ class HeightScale(Scale):
         self._state = ScaleState(median, self._settings.source, True, text)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Span:
+    """A motion between two moments, translation in the model's unit."""
+
     previous_ns: int
     current_ns: int
-    length: float
+    previous_T_current: np.ndarray
+
+    @property
+    def length(self) -> float:
+        return float(np.linalg.norm(self.previous_T_current[:3, 3]))
+
+    def then(self, following: _Span) -> _Span:
+        """Both in a row; `following` begins where this one ends."""
+        joined = self.previous_T_current @ following.previous_T_current
+        return _Span(self.previous_ns, following.current_ns, joined)
 
 
 class OdometryScale(Scale):
-    """ODOMETRY: the median of true over seen length of the last motions; frozen at standstill."""
+    """ODOMETRY: the median of true over seen length of the last motions; frozen at standstill.
+
+    Motions in a row of a slow robot count together once they are long enough.
+    """
 
     _WINDOW = 40
     _ENOUGH = 3
     _MAX_POSES = 2000
     _MAX_WAITING = 20
     _MAX_STEP_NS = 500_000_000
+    _STILL = 0.1
+    """Share of the least translation below which a motion is none."""
 
     def __init__(self, settings: ScaleSettings) -> None:
         """Begin without a factor."""
@@ -156,6 +172,7 @@ class OdometryScale(Scale):
         self._factors: deque[float] = deque(maxlen=self._WINDOW)
         self._poses: deque[tuple[int, np.ndarray]] = deque(maxlen=self._MAX_POSES)
         self._waiting: deque[_Span] = deque(maxlen=self._MAX_WAITING)
+        self._begun: _Span | None = None
 
     def add_odometry(self, stamp_ns: int, odom_T_cam: np.ndarray) -> None:
         """See Scale; a stamp before the last one starts the record anew."""
@@ -168,15 +185,15 @@ class OdometryScale(Scale):
 
     def observe_motion(self, previous_ns: int, current_ns: int, motion: np.ndarray) -> None:
         """See Scale; kept until odometry has reached it."""
-        length = float(np.linalg.norm(motion[3:]))
-        if length > 0:
-            self._waiting.append(_Span(previous_ns, current_ns, length))
+        if np.any(motion[3:]):
+            self._waiting.append(_Span(previous_ns, current_ns, se3.motion_to_matrix(motion)))
             self._settle()
 
     def reset(self) -> None:
         """See Scale."""
         self._poses.clear()
         self._waiting.clear()
+        self._begun = None
 
     def _settle(self) -> None:
         """Compare every motion whose end odometry has reached."""
@@ -191,17 +208,32 @@ class OdometryScale(Scale):
 
     def _factor_of(self, span: _Span) -> list[float]:
         """One factor, or none where the motion tells nothing or odometry has a gap."""
-        first, last = self._pose_at(span.previous_ns), self._pose_at(span.current_ns)
-        if first is None or last is None:
+        begun, self._begun = self._begun, None
+        spans = [span]
+        if begun is not None and begun.current_ns == span.previous_ns:
+            spans.insert(0, begun.then(span))
+        for candidate in spans:
+            true = self._true_motion(candidate)
+            if true is None or se3.rotation_angle(true[:3, :3]) > self._settings.max_rotation_rad:
+                continue
+            length_m = float(np.linalg.norm(true[:3, 3]))
+            if length_m >= self._settings.min_translation_m and candidate.length > 0:
+                return [length_m / candidate.length]
+            if not self._stands_still(span):
+                self._begun = candidate
             return []
-        motion = se3.inverse(first) @ last
-        length_m = float(np.linalg.norm(motion[:3, 3]))
-        turn = se3.rotation_angle(motion[:3, :3])
-        tells = (
-            length_m >= self._settings.min_translation_m
-            and turn <= self._settings.max_rotation_rad
-        )
-        return [length_m / span.length] if tells else []
+        return []
+
+    def _stands_still(self, span: _Span) -> bool:
+        """Whether joining it would only add noise."""
+        true = self._true_motion(span)
+        least_m = self._STILL * self._settings.min_translation_m
+        return true is None or float(np.linalg.norm(true[:3, 3])) < least_m
+
+    def _true_motion(self, span: _Span) -> np.ndarray | None:
+        """previous_T_current [4,4] by odometry, in metres; None where it has a gap."""
+        first, last = self._pose_at(span.previous_ns), self._pose_at(span.current_ns)
+        return None if first is None or last is None else se3.inverse(first) @ last
 
     def _pose_at(self, stamp_ns: int) -> np.ndarray | None:
         """Interpolated between its neighbours; None outside the record or in a gap of it."""

@@ -1,6 +1,7 @@
 """Where metres come from."""
 
 import dataclasses
+import itertools
 import math
 
 import graphs
@@ -147,6 +148,56 @@ def test_odometry_is_interpolated_and_may_be_late(offset_ns):
     scale = odometry_scale()
     drive(scale, 4.0, offset_ns=offset_ns, late=10)
     assert scale.state.factor == pytest.approx(4.0)
+
+
+def creep(scale, metres, factor, noise=0.0, rotation=0.0):
+    """Motions of some metres each, every 0.1 s, seen by a model with a factor and noise."""
+    rng = np.random.default_rng(0)
+    poses = [se3.motion_to_matrix(np.array([0.0, rotation * index, 0.0, 0.0, 0.0, along]))
+             for index, along in enumerate(np.concatenate([[0.0], np.cumsum(metres)]))]
+    scale.add_odometry(0, poses[0])
+    for index, (before, pose) in enumerate(itertools.pairwise(poses)):
+        stamp = index * 10**8
+        scale.add_odometry(stamp + 10**8, pose)
+        seen = se3.matrix_to_motion(se3.inverse(before) @ pose)
+        seen[3:] = seen[3:] / factor + noise * rng.normal(size=3)
+        scale.observe_motion(stamp, stamp + 10**8, seen)
+
+
+def test_short_motions_in_a_row_count_together():
+    scale = odometry_scale()
+    creep(scale, [0.02] * 12, factor=4.0)
+    assert scale.state.valid
+    assert scale.state.factor == pytest.approx(4.0)
+    assert 'over 4 motions' in scale.state.text
+
+
+def test_a_slow_turning_path_is_joined_as_far_as_it_turns_little():
+    scale = odometry_scale()
+    creep(scale, [0.03] * 12, factor=4.0, rotation=math.radians(2.0))
+    assert scale.state.factor == pytest.approx(4.0)
+    tight = odometry_scale()
+    creep(tight, [0.02] * 12, factor=4.0, rotation=math.radians(2.0))
+    assert not tight.state.valid
+
+
+def test_noise_of_a_standstill_is_not_joined():
+    scale = odometry_scale()
+    creep(scale, [0.0] * 50 + [0.03, 0.03] * 5, factor=4.0, noise=2e-4)
+    still = odometry_scale()
+    creep(still, [0.0] * 50, factor=4.0, noise=0.05)
+    assert scale.state.factor == pytest.approx(4.0, rel=0.05)
+    assert not still.state.valid
+
+
+def test_motions_that_do_not_meet_are_not_joined():
+    scale = odometry_scale()
+    for index in range(20):
+        scale.add_odometry(index * 10**8, se3.rigid(np.eye(3), np.array([0, 0, 0.03 * index])))
+        if index % 2:
+            scale.observe_motion((index - 1) * 10**8, index * 10**8,
+                                 np.array([0, 0, 0, 0, 0, 0.01]))
+    assert not scale.state.valid
 
 
 def test_outliers_do_not_count():
