@@ -93,7 +93,7 @@ class MotionRefiner:
                 previous_T_current.
         """
         grey = cv2.cvtColor(current, cv2.COLOR_RGB2GRAY)
-        tracked = _track(grey, cv2.cvtColor(previous, cv2.COLOR_RGB2GRAY), self._mask)
+        tracked = track_corners(grey, cv2.cvtColor(previous, cv2.COLOR_RGB2GRAY), self._mask)
         if tracked is None:
             return None
         pixels, found = tracked
@@ -204,10 +204,18 @@ def _information(along: np.ndarray) -> np.ndarray:
     return (np.eye(2) - share[:, :, None] * share[:, None, :]) / variance
 
 
-def _track(
+def track_corners(
     current: np.ndarray, previous: np.ndarray, mask: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Corners of the current picture and where the previous one shows them, [n,2] each."""
+    """Corners of the current picture and where the previous one shows them, [n,2] each.
+
+    Args:
+        current, previous: grey uint8 [H,W].
+        mask: uint8 [H,W], 0 where no corner is wanted.
+
+    Returns:
+        pixels (u, v), float64; None where too few are found.
+    """
     corners = cv2.goodFeaturesToTrack(current, _CORNERS, _QUALITY, _MIN_DISTANCE_PX, mask=mask)
     if corners is None or len(corners) < _FEWEST_INLIERS:
         return None

@@ -14,6 +14,7 @@ from depth_ros.camera import Intrinsics
 from depth_ros.cli.main import main
 from depth_ros.errors import BagError
 from depth_ros.evaluation.evaluate import evaluate
+from depth_ros.evaluation.pages import to_text
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.samples import EvenSamples
 from depth_ros.evaluation.truth import pair_by_stamp
@@ -69,6 +70,11 @@ def test_a_wrong_unit_shows_without_scaling_and_not_with_it(tmp_path, bag):
     assert se3.rmse > 0.1
     assert (scale.scale, sim3.scale) == pytest.approx((0.5, 0.5), abs=1e-4)
     assert scale.rmse == pytest.approx(0.0, abs=1e-5)
+    length = evaluation.motion.model.length
+    assert (length.median_ratio, length.relative_std) == pytest.approx((0.5, 0), abs=1e-4)
+    assert evaluation.motion.guesses[0].length is None
+    row = next(line for line in to_text(evaluation).splitlines() if 'translations' in line)
+    assert '0.500' in row
 
 
 def test_a_model_without_unit_is_judged_without_rigid_alignment(tmp_path, bag):

@@ -8,6 +8,7 @@ import numpy as np
 
 from depth_ros.evaluation.alignment import Alignment, align
 from depth_ros.evaluation.guesses import previous_motions, standing_still, straight_ahead
+from depth_ros.evaluation.metrics import ScaleStability, scale_stability
 from depth_ros.evaluation.trajectories import (
     PositionError,
     RelativeError,
@@ -52,6 +53,8 @@ class MotionScores:
     pair: RelativeError | None
     per_second: RelativeError | None
     direction_median_deg: float | None
+    length: ScaleStability | None
+    """True over predicted length of translations, pair by pair, before any alignment."""
     snippet: SnippetError | None
     segments: SegmentError | None
     stationary_drift_m: float | None
@@ -90,6 +93,7 @@ def evaluate_motion(predicted: np.ndarray, true: np.ndarray, pairing: Pairing) -
 def path_scores(name: str, predicted: np.ndarray, true: np.ndarray,
                 pairing: Pairing) -> MotionScores:
     """Score one path; RPE and KITTI errors are taken after the pairing's alignment."""
+    pairs = tuple(relative_motions(poses, pairing.step) for poses in (predicted, true))
     alignments = WITH_UNIT if pairing.alignment is Alignment.SE3 else WITHOUT_UNIT
     aligned = align(predicted, true, pairing.alignment).apply_to_poses(predicted)
     return MotionScores(
@@ -97,8 +101,8 @@ def path_scores(name: str, predicted: np.ndarray, true: np.ndarray,
         positions=tuple(position_error(predicted, true, kind) for kind in alignments),
         pair=relative_error(aligned, true, pairing.step),
         per_second=relative_error(aligned, true, pairing.second),
-        direction_median_deg=_direction_median(
-            *(relative_motions(poses, pairing.step) for poses in (predicted, true))),
+        direction_median_deg=_direction_median(*pairs),
+        length=_length_ratios(*pairs),
         snippet=snippet_error(relative_motions(predicted), relative_motions(true)),
         segments=kitti_segment_errors(aligned, true),
         stationary_drift_m=stationary_drift(aligned, true),
@@ -114,6 +118,7 @@ def _previous_motion_scores(true: np.ndarray, pairing: Pairing) -> MotionScores:
         pair=motion_error(*pairs, pairing.step),
         per_second=motion_error(*seconds, pairing.second),
         direction_median_deg=_direction_median(*pairs),
+        length=_length_ratios(*pairs),
         snippet=None,
         segments=None,
         stationary_drift_m=None,
@@ -123,3 +128,9 @@ def _previous_motion_scores(true: np.ndarray, pairing: Pairing) -> MotionScores:
 def _direction_median(predicted: np.ndarray, true: np.ndarray) -> float | None:
     errors = direction_errors_deg(predicted, true, MIN_DIRECTION_M)
     return float(np.median(errors)) if errors.size else None
+
+
+def _length_ratios(predicted: np.ndarray, true: np.ndarray) -> ScaleStability | None:
+    lengths, true_m = (np.linalg.norm(motions[:, :3, 3], axis=1) for motions in (predicted, true))
+    moving = (true_m >= MIN_DIRECTION_M) & (lengths > 1e-6 * np.max(true_m, initial=1e-6))
+    return scale_stability((true_m[moving] / lengths[moving]).tolist())

@@ -51,7 +51,7 @@ def to_text(evaluation: Evaluation) -> str:
     parts = [summary(evaluation)]
     if evaluation.depth:
         parts += [tables.depth_table(evaluation.depth, evaluation.headline).to_text(),
-                  tables.scale_table(evaluation.depth).to_text()]
+                  tables.scale_table(evaluation.depth, evaluation.motion).to_text()]
     if evaluation.motion:
         parts += [tables.motion_table(evaluation.motion).to_text(),
                   tables.motion_caption(evaluation.motion)]
@@ -65,7 +65,8 @@ def to_page(evaluation: Evaluation) -> Page:
         table = tables.depth_table(evaluation.depth, evaluation.headline)
         page.add(report.heading('Depth'), table.to_html(),
                  report.note(f'{rules(evaluation)} {PLAIN_NOTE} Guesses use no network.'),
-                 report.heading('Scale'), tables.scale_table(evaluation.depth).to_html())
+                 report.heading('Scale'),
+                 tables.scale_table(evaluation.depth, evaluation.motion).to_html())
     page.add(*(report.note(remark) for remark in evaluation.remarks))
     if evaluation.motion and evaluation.paths:
         page.add(report.heading('Egomotion'),

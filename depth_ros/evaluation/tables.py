@@ -140,11 +140,14 @@ def depth_change_table(
     return table
 
 
-def scale_table(scores: Sequence[DepthScores]) -> Table:
-    """What median scaling hides: the factor of the images and its spread."""
+def scale_table(scores: Sequence[DepthScores], motion: MotionEvaluation | None) -> Table:
+    """What scaling hides: the factor of the images, that of the translations, their spread."""
     table = Table(_SCALE_COLUMNS)
     for score in scores:
         table.add(score.name, _scale_values(score))
+    if motion is not None and motion.model.length is not None:
+        length = motion.model.length
+        table.add('model, translations', [None, None, length.median_ratio, length.relative_std])
     return table
 
 

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+from depth_ros import synthetic
+from depth_ros.camera import Intrinsics
 from depth_ros.errors import ConfigError
-from training.config import LossConfig
-from training.data.batch import Batch
-from training.geometry import axis_angle_to_matrix, make_transform
-from training.losses.depth_unit import DepthUnitLoss
+from training.config import AugmentConfig, LossConfig, MotionTeacher, RunConfig
+from training.data.augment import change_geometry, draw, to_unit_images
+from training.data.batch import STEREO, TARGET, Batch
+from training.geometry import (
+    axis_angle_to_matrix,
+    depth_to_disparity,
+    invert_transform,
+    make_transform,
+)
+from training.losses.depth_unit import DepthUnitLoss, travel_excess
 from training.losses.velocity import VelocityLoss
+from training.networks.build import NetworkConfig, build_pose_net
+from training.tasks.objective import Networks, Objective
 from training.tasks.sources import make_views
+from training.tracked_depth import stereo_excess
 from training.tracked_motion import at_travelled_length
 
 NAN = float('nan')
@@ -88,19 +102,23 @@ class TestDepthUnit:
         for _ in range(200):
             optimizer.zero_grad()
             depth = log_depth.exp()
-            DepthUnitLoss()(depth, self.tracked(depth), travelled).backward()
+            DepthUnitLoss()(depth, travel_excess(self.tracked(depth), travelled)).backward()
             optimizer.step()
         metres = torch.tensor([2.0, 4.0, 1.0])[:, None, None, None].expand(3, 1, 4, 5)
         torch.testing.assert_close(log_depth.detach().exp(), metres, rtol=1e-3, atol=0)
 
     def test_gradient_is_that_of_the_tracked_length(self) -> None:
         """Against a difference quotient through a tracking that follows the depth."""
-        loss, travelled = DepthUnitLoss(), torch.tensor([[0.06]])
+        loss = DepthUnitLoss()
+
+        def excess(depth: torch.Tensor) -> torch.Tensor:
+            return travel_excess(self.tracked(depth), torch.tensor([[0.06]]))
+
         depth = (1 + torch.rand(1, 1, 3, 4, generator=torch.manual_seed(0))).requires_grad_()
-        (gradient,) = torch.autograd.grad(loss(depth, self.tracked(depth), travelled), depth)
+        (gradient,) = torch.autograd.grad(loss(depth, excess(depth)), depth)
         along_scale = float((gradient * depth).sum())
         values = [
-            float(loss(k * depth, self.tracked(k * depth), travelled).detach())
+            float(loss(k * depth, excess(k * depth)).detach())
             for k in (math.exp(-0.01), math.exp(0.01))
         ]
         assert along_scale == pytest.approx((values[1] - values[0]) / 0.02, rel=0.02)
@@ -110,10 +128,27 @@ class TestDepthUnit:
         found = self.tracked(depth)
         found[0, 1] = NAN
         travelled = torch.tensor([[NAN, 0.1, 0.001]])
-        loss = DepthUnitLoss()(depth, found, travelled)
+        loss = DepthUnitLoss()(depth, travel_excess(found, travelled))
         (gradient,) = torch.autograd.grad(loss, depth)
         assert float(loss.detach()) == 0
         assert float(gradient.abs().max()) == 0
+
+
+@pytest.mark.parametrize('mirrored', [False, True])
+def test_the_excess_of_depth_shows_in_the_disparity_of_corners(
+    rig: Batch, mirrored: bool
+) -> None:
+    images01 = to_unit_images(rig.images)
+    draws = draw(AugmentConfig(flip=float(mirrored), jitter=0.0), 0, 0, 1)
+    batch, images01 = change_geometry(rig, images01, draws)
+    for factor in (0.3, 1.0, 5.0):
+        (excess,) = stereo_excess(batch, images01, factor * batch.depth_m[:, None]).tolist()
+        assert excess == pytest.approx(math.log(factor), abs=0.02)
+    alone = batch._replace(stereo_T_target=torch.full((1, 4, 4), NAN))
+    assert torch.isnan(stereo_excess(alone, images01, batch.depth_m[:, None])).all()
+    blank = images01.clone()
+    blank[:, STEREO] = 0.5
+    assert torch.isnan(stereo_excess(batch, blank, batch.depth_m[:, None])).all()
 
 
 def test_taught_motions_get_the_measured_length() -> None:
@@ -151,6 +186,87 @@ class TestSources:
         assert alone.sources.shape[0] == 1
         temporal = make_views(batch, images01, forward_T, False, torch.ones(2))
         assert temporal.available.shape == (2, 2)
+
+
+CAMERA = Intrinsics(105.0, 105.0, 63.5, 47.5, 128, 96)
+BASELINE_M = 0.15
+RANGE = (0.1, 100.0)
+SMALL = NetworkConfig(pose_backbone='lcnet_035', pose_channels=8, min_depth=0.1, max_depth=100.0)
+TRACKED = LossConfig(motion=1.0, teacher=MotionTeacher.FEATURES, warp_by_teacher=True)
+
+
+@pytest.fixture(scope='module')
+def rig() -> Batch:
+    """Three frames of a walk, the second also from 0.15 m to the right, and the way between."""
+    room = synthetic.make_scene(seed=5)
+    poses = synthetic.make_path(room, frames=3, rate_hz=7.5, seed=5)
+    right = np.eye(4)
+    right[0, 3] = BASELINE_M
+    seen = [synthetic.render(room, CAMERA, pose) for pose in [*poses, poses[TARGET] @ right]]
+    world_T = torch.from_numpy(np.stack(poses)).float()
+    later_T_earlier = invert_transform(world_T[1:]) @ world_T[:-1]
+    return Batch(
+        images=torch.from_numpy(np.stack([image for image, _ in seen]))[None],
+        intrinsics=torch.tensor([[CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy]]),
+        visible=torch.tensor([[0.0, 0.0, CAMERA.width, CAMERA.height]]),
+        depth_m=torch.from_numpy(seen[TARGET][1])[None],
+        target_T_previous=later_T_earlier[:1],
+        next_T_target=later_T_earlier[1:],
+        interval_s=torch.full((1, 2), 1 / 7.5),
+        stereo_T_target=invert_transform(torch.from_numpy(right).float())[None],
+        travelled_m=later_T_earlier[:, :3, 3].norm(dim=1)[None],
+    )
+
+
+class OnlyTheUnit(nn.Module):
+    """A depth network that knows the shape of the scene, and of its unit has to learn."""
+
+    def __init__(self, depth_m: torch.Tensor, unit: float) -> None:
+        super().__init__()
+        self.log_unit = nn.Parameter(torch.tensor(math.log(unit)))
+        self._depth_m = depth_m[:, None]
+
+    def forward(self, image: torch.Tensor, scales: int) -> list[torch.Tensor]:
+        disparity = depth_to_disparity(self.log_unit.exp() * self._depth_m, *RANGE)
+        return [nn.functional.avg_pool2d(disparity, 2**s) for s in range(scales)]
+
+
+def learnt_unit(rig: Batch, loss: LossConfig, unit: float, steps: int) -> float:
+    """The unit that training ends with; 1 is metres."""
+    torch.manual_seed(0)
+    depth = OnlyTheUnit(rig.depth_m, unit)
+    pose = build_pose_net(SMALL).train() if loss.needs_neighbours else None
+    objective = Objective(loss, SMALL, RunConfig(), CAMERA.fx).train()
+    optimizer = torch.optim.Adam([depth.log_unit], lr=0.05)
+    decline = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, steps)
+    images01 = to_unit_images(rig.images)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        objective(Networks(depth, pose), rig, images01, images01).total.backward()
+        optimizer.step()
+        decline.step()
+    return float(depth.log_unit.detach().exp())
+
+
+class TestTraining:
+    """Of a single number, the unit, through the whole objective."""
+
+    @pytest.mark.parametrize('unit', [0.6, 1.6])
+    def test_a_stereo_pair_makes_depth_metric(self, rig: Batch, unit: float) -> None:
+        alone = LossConfig(temporal=False, stereo=True)
+        assert learnt_unit(rig, alone, unit, 30) == pytest.approx(1, abs=0.03)
+
+    def test_a_stereo_pair_rules_motions_found_by_features(self, rig: Batch) -> None:
+        both = replace(TRACKED, stereo=True)
+        assert learnt_unit(rig, both, 0.7, 30) == pytest.approx(1, abs=0.03)
+
+    @pytest.mark.parametrize('unit', [0.3, 3.0])
+    def test_the_way_makes_tracked_depth_metric(self, rig: Batch, unit: float) -> None:
+        measured = replace(TRACKED, velocity=0.05)
+        assert learnt_unit(rig, measured, unit, 50) == pytest.approx(1, abs=0.08)
+
+    def test_without_any_measure_the_unit_stays(self, rig: Batch) -> None:
+        assert learnt_unit(rig, TRACKED, 0.3, 15) == pytest.approx(0.3, rel=0.1)
 
 
 class TestConfig:

@@ -20,7 +20,7 @@ from training.geometry import (
 )
 from training.losses.coarse import CoarsePhotometricLoss
 from training.losses.depth import LogDepthLoss
-from training.losses.depth_unit import DepthUnitLoss
+from training.losses.depth_unit import DepthUnitLoss, travel_excess
 from training.losses.motion import MotionLoss
 from training.losses.self_supervised import SelfSupervisedLoss
 from training.losses.velocity import VelocityLoss
@@ -28,6 +28,7 @@ from training.networks.build import NetworkConfig
 from training.networks.depth_net import SCALES, DepthNet
 from training.networks.pose_net import PoseNet
 from training.tasks.sources import make_views
+from training.tracked_depth import stereo_excess
 from training.tracked_motion import at_travelled_length, tracked_motions
 
 _UNIT_WEIGHT = 0.1
@@ -123,7 +124,7 @@ class Objective(nn.Module):
             views = make_views(batch, images01, seen_T, weights.stereo, factor)
             result = self._self_supervised(disparities, views)
             total = total + weights.photometric * result.total
-            total = total + _UNIT_WEIGHT * self._unit_term(depth_m, taught_T, batch)
+            total = total + _UNIT_WEIGHT * self._unit_term(depth_m, taught_T, batch, images01)
             if weights.coarse > 0:
                 total = total + weights.coarse * self._coarse_loss(disparities[0], views)
             photometric, smoothness = result.photometric, result.smoothness
@@ -160,18 +161,24 @@ class Objective(nn.Module):
             return forward_T[:2]
         return torch.where(_known(taught_T)[:2, :, None, None], taught_T[:2], forward_T[:2])
 
-    def _unit_term(self, depth_m: Tensor, taught_T: Tensor, batch: Batch) -> Tensor:
+    def _unit_term(
+        self, depth_m: Tensor, taught_T: Tensor, batch: Batch, images01: Tensor
+    ) -> Tensor:
         """What holds the unit of depth where views are synthesised by tracked motions.
 
-        Those take their unit from the depth itself. A stereo partner holds it too; where neither
-        it nor a velocity does, the depth at least must not drift.
+        Those take their unit from the depth itself: metres come from the stereo partner and from
+        the measured way, and where there is neither, the depth at least must not drift.
         """
         weights = self._weights
-        tracked = weights.warp_by_teacher and weights.teacher is MotionTeacher.FEATURES
-        if not tracked or weights.stereo:
+        if not weights.warp_by_teacher or weights.teacher is not MotionTeacher.FEATURES:
             return depth_m.new_zeros(())
+        measured = []
+        if weights.stereo:
+            measured.append(stereo_excess(batch, images01, depth_m.detach())[None])
         if weights.velocity > 0:
-            return self._depth_unit_loss(depth_m, taught_T, batch.travelled_m.T)
+            measured.append(travel_excess(taught_T, batch.travelled_m.T))
+        if measured:
+            return self._depth_unit_loss(depth_m, torch.cat(measured))
         return self._drift(depth_m)
 
     def _drift(self, depth_m: Tensor) -> Tensor:
