@@ -200,13 +200,18 @@ def project(points: Tensor, intrinsics: Tensor) -> Tensor:
 class Projection:
     """Where a target's pixels are seen in each source image.
 
-    grid: [S, L, B, H, W, 2] in the coordinates of grid_sample(align_corners=True); visible:
-    bool [S, L, B, 1, H, W], false behind the source camera and outside its image. S counts
-    sources, L the depth hypotheses (scales of the decoder).
+    grid: [S, L, B, H, W, 2] in the coordinates of grid_sample(align_corners=True); z: depth in
+    the source camera [S, L, B, 1, H, W]. S counts sources, L the depth hypotheses (scales of the
+    decoder).
     """
 
     grid: Tensor
-    visible: Tensor
+    z: Tensor
+
+    @torch.no_grad()
+    def visible(self) -> Tensor:
+        """bool [S, L, B, 1, H, W], false behind the source camera and outside its image."""
+        return (self.grid.abs().amax(-1) <= 1.0).unsqueeze(3) & (self.z > _NEAREST_Z)
 
 
 def project_to_sources(
@@ -235,13 +240,12 @@ def project_to_sources(
     )
     rays = map_pixels(homography, height, width)[:, None]
     offset = small_product(source_K, source_T_target[..., :3, 3:])[:, None, :, :, None]
-    depth = depth[None]
-    x, y, z = (rays[:, :, :, i, None] * depth + offset[:, :, :, i, None] for i in range(3))
+    depth = depth[None, :, :, 0]
+    x, y, z = (
+        torch.addcmul(shift, ray, depth) for ray, shift in zip(rays.unbind(3), offset.unbind(3))
+    )
     inverse_z = z.clamp(min=_NEAREST_Z).reciprocal()
-    grid = torch.stack([x * inverse_z, y * inverse_z], dim=-1).squeeze(3)
-    with torch.no_grad():
-        visible = (grid.abs().amax(-1) <= 1.0).unsqueeze(3) & (z > _NEAREST_Z)
-    return Projection(grid, visible)
+    return Projection(torch.stack([x * inverse_z, y * inverse_z], dim=-1), z.unsqueeze(3))
 
 
 def warp_sources(sources: Tensor, projection: Projection) -> Tensor:
@@ -277,4 +281,4 @@ def warp(
     projection = project_to_sources(
         depth[None], target_intrinsics, source_intrinsics[None], source_T_target[None]
     )
-    return warp_sources(source[None], projection)[0, 0], projection.visible[0, 0]
+    return warp_sources(source[None], projection)[0, 0], projection.visible()[0, 0]

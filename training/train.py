@@ -59,7 +59,7 @@ def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> No
         ConfigError: the configuration does not fit the bags, or the workdir another run.
         DepthRosError: a bag cannot be read, the disk is full, or the loss is not finite.
     """
-    _be_quiet()
+    be_quiet()
     keep_freed_memory()
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
@@ -186,7 +186,7 @@ def _step_of(checkpoint: Path) -> int:
     return int(torch.load(checkpoint, map_location='cpu', weights_only=False)['global_step'])
 
 
-def _be_quiet() -> None:
+def be_quiet() -> None:
     """Lightning advertises and warns of what is meant to be so."""
     for name in ('lightning.pytorch', 'lightning.fabric', 'lightning'):
         logging.getLogger(name).setLevel(logging.ERROR)

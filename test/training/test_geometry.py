@@ -176,7 +176,7 @@ def test_several_sources_and_depths_equal_one_by_one() -> None:
                 sources[s], depths[level], intrinsics(), cameras[s], transforms[s]
             )
             torch.testing.assert_close(warped[s, level], one)
-            assert torch.equal(projection.visible[s, level], visible)
+            assert torch.equal(projection.visible()[s, level], visible)
 
 
 def test_warp_gradients() -> None:

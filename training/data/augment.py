@@ -74,6 +74,20 @@ def to_device(draws: Draws, device: torch.device) -> Draws:
     return Draws(draws.flip.to(device), window, *(number.to(device) for number in numbers))
 
 
+def augmented(
+    config: AugmentConfig, seed: int, step: int, batch: Batch
+) -> tuple[Batch, Tensor, Tensor]:
+    """What one step sees of a batch: a function of seed, step and batch alone.
+
+    Returns:
+        the batch with changed geometry; its images in [0, 1] for the losses, and the same with
+        changed colours for the networks, float32 [B,F,3,H,W] each.
+    """
+    draws = to_device(draw(config, seed, step, len(batch.images)), batch.images.device)
+    batch, images01 = change_geometry(batch, to_unit_images(batch.images), draws)
+    return batch, images01, change_colours(images01, draws)
+
+
 def to_unit_images(images: Tensor) -> Tensor:
     """uint8 [B,F,H,W,3] to float32 [B,F,3,H,W] in [0, 1]."""
     return images.permute(0, 1, 4, 2, 3).float().mul_(1 / 255)

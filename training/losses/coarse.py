@@ -57,5 +57,5 @@ class CoarsePhotometricLoss(nn.Module):
         )
         warped = warp_sources(views.sources, projection)
         error = self.photometric_error(warped, window_statistics(views.target))
-        result = self.minimum_reprojection(error, None, projection.visible, views.available)
+        result = self.minimum_reprojection(error, None, projection.visible(), views.available)
         return result.loss.mean()

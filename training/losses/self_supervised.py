@@ -86,7 +86,7 @@ class SelfSupervisedLoss(nn.Module):
         if self.automask:
             with torch.no_grad():
                 unmoved_error = self.photometric_error(views.sources, target)
-        visible = projection.visible if self.drop_unseen else None
+        visible = projection.visible() if self.drop_unseen else None
         result = self.minimum_reprojection(
             warped_error, unmoved_error, visible, views.available
         )

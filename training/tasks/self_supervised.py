@@ -71,11 +71,7 @@ class SelfSupervisedTask(pl.LightningModule):
         """One step: augment, evaluate, log."""
         seed, step = self._config.run.seed, self.global_step
         torch.manual_seed(hash((seed, step)))
-        draws = augment.draw(self._config.augment, seed, step, len(batch.images))
-        draws = augment.to_device(draws, batch.images.device)
-        images01 = augment.to_unit_images(batch.images)
-        batch, images01 = augment.change_geometry(batch, images01, draws)
-        coloured01 = augment.change_colours(images01, draws)
+        batch, images01, coloured01 = augment.augmented(self._config.augment, seed, step, batch)
         networks = Networks(self.depth_net, self.pose_net)
         terms = self.objective(networks, batch, images01, coloured01)
         for name, value in terms.scalars().items():
