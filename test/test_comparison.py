@@ -72,7 +72,7 @@ def test_verdict_says_what_changed(bag, flat, exact):
 def test_changes_have_a_sign_and_a_tone():
     table = Table((Column('AbsRel'), Column('d1', better=1), Column('ratio', better=0),
                    Column('RMSE'), Column('none')))
-    table.add_change((0.2, 0.5, 1.0, 1.0, None), (0.1, 0.4, 3.0, 1.0001, 2.0))
+    table.add_change((0.2, 0.5, 1.0, 1.0, None), (0.1, 0.4, 3.0, 0.9999, 2.0))
     assert table.rows == [(CHANGE, '-0.100', '-0.100', '+2.000', '+0.000', '–')]
     assert [table.tones[0, column] for column in range(1, 6)] == [
         Tone.GOOD, Tone.BAD, Tone.PLAIN, Tone.PLAIN, Tone.PLAIN]

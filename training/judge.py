@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from depth_ros.backends import BackendOptions
 from depth_ros.bags import Selection
-from depth_ros.errors import BagError
-from depth_ros.evaluation.evaluate import evaluate
+from depth_ros.errors import BagError, ModelError
+from depth_ros.evaluation.comparison_pages import comparison_to_page, comparison_to_text
+from depth_ros.evaluation.evaluate import compare, evaluate
 from depth_ros.evaluation.pages import to_json, to_page, to_text
-from depth_ros.evaluation.report import write_whole
+from depth_ros.evaluation.report import Page, write_whole
 from depth_ros.evaluation.request import EvaluationRequest
+from depth_ros.evaluation.results import Evaluation
 from depth_ros.model import Model
 from depth_ros.pipeline import DepthPipeline
 from training.config import BagSource, DataConfig, TrainConfig
@@ -30,6 +32,7 @@ def judge_model(
     config: TrainConfig,
     data: TrainingData,
     model_folder: Path,
+    before: Path | None,
     report: Path,
     progress: Progress,
 ) -> None:
@@ -39,29 +42,67 @@ def judge_model(
         config: of the run.
         data: of the run.
         model_folder: the exported model.
+        before: what the run started from; where that is a model, the report compares the two.
         report: folder to write; one folder a bag below it.
         progress: told the tables.
 
     Raises:
         ModelError, BackendError: the model does not run.
     """
-    with closing(DepthPipeline.open(Model.load(model_folder), BackendOptions())) as pipeline:
+    with ExitStack() as stack:
+        after = stack.enter_context(closing(DepthPipeline.open(Model.load(model_folder))))
+        earlier = _earlier_model(before, model_folder)
+        first = None
+        if earlier is not None:
+            first = stack.enter_context(closing(DepthPipeline.open(earlier)))
         for index, (source, bag) in enumerate(zip(config.bags, data.train)):
             request = _request(config.data, source, bag.cache)
             if request is None:
                 continue
             try:
-                evaluation = evaluate(request, pipeline, lambda _: None)
+                verdict = _judge(request, first, after)
             except BagError as error:
                 # A bag without truth is good to train on, and says nothing here.
                 progress(f'not evaluated on {source.path}: {error}')
                 continue
             folder = report / f'{index}-{re.sub("[^A-Za-z0-9._-]", "_", source.path.stem)}'
             folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / 'metrics.json', to_json(evaluation))
-            to_page(evaluation).write(folder / 'index.html')
-            progress(f'{source.path}, the last {evaluation.frames} frames kept for validation:')
-            progress(to_text(evaluation))
+            write_whole(folder / 'metrics.json', to_json(verdict.after))
+            verdict.page.write(folder / 'index.html')
+            frames = verdict.after.frames
+            progress(f'{source.path}, the last {frames} frames kept for validation:')
+            progress(verdict.text)
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """One bag's figures of the new model, and what is shown of them."""
+
+    after: Evaluation
+    page: Page
+    text: str
+
+
+def _judge(
+    request: EvaluationRequest, before: DepthPipeline | None, after: DepthPipeline
+) -> _Verdict:
+    if before is None:
+        evaluation = evaluate(request, after, lambda _: None)
+        return _Verdict(evaluation, to_page(evaluation), to_text(evaluation))
+    comparison = compare(request, before, after, lambda _: None)
+    return _Verdict(
+        comparison.after, comparison_to_page(comparison), comparison_to_text(comparison)
+    )
+
+
+def _earlier_model(source: Path | None, replaced: Path) -> Model | None:
+    """The model that a run started from; None where that were bare weights, or it is no more."""
+    if source is None or source.resolve() == replaced.resolve():
+        return None
+    try:
+        return Model.load(source)
+    except ModelError:
+        return None
 
 
 def _request(

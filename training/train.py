@@ -81,7 +81,8 @@ def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> No
         load_task_weights(task, best)
     finish(config, paths.out, task, data, progress)
     if config.export.evaluate:
-        judge_model(config, data, paths.out, paths.workdir / 'evaluation', progress)
+        report = paths.workdir / 'evaluation'
+        judge_model(config, data, paths.out, paths.init, report, progress)
 
 
 def read_run_config(workdir: Path) -> TrainConfig:

@@ -28,6 +28,9 @@ from depth_ros.evaluation.report import Html, Page, Picture
 from depth_ros.evaluation.results import Evaluation
 from depth_ros.evaluation.texture import PLAIN_SHARE
 
+_COLOURS = {'before': plots.PALETTE[1], 'after': plots.PALETTE[2]}
+"""Those that the paths have beside the true one, in every plot."""
+
 
 def comparison_to_json(comparison: Comparison) -> str:
     """Return the figures of both models."""
@@ -100,9 +103,9 @@ def _change(before: float | None, after: float | None) -> str:
     assert before is not None
     assert after is not None
     text = f'{before:.3f} → {after:.3f}'
-    if before == 0.0 or f'{before:.3f}' == f'{after:.3f}':
+    share = abs(after - before) / before if before else 0.0
+    if share < 0.005:
         return text
-    share = abs(after - before) / before
     return f'{text} ({share:.0%} {"lower" if after < before else "higher"})'
 
 
@@ -151,7 +154,7 @@ def _relative_factors(name: str, score: DepthScores) -> plots.Series:
 def _over_frames(name: str, score: DepthScores,
                  value: Callable[[FrameScore], float]) -> plots.Series:
     return plots.Series(name, np.array([frame.index for frame in score.frames]),
-                        np.array([value(frame) for frame in score.frames]))
+                        np.array([value(frame) for frame in score.frames]), _COLOURS[name])
 
 
 def _motion_parts(comparison: Comparison) -> list[Html]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from depth_ros.evaluation.report import Html
 
-_COLOURS = ('#1f2d3d', '#e4572e', '#2e86ab', '#76b041', '#8e5ea2', '#e0a100')
+PALETTE = ('#1f2d3d', '#e4572e', '#2e86ab', '#76b041', '#8e5ea2', '#e0a100')
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 30, 44
 
 
@@ -22,6 +22,8 @@ class Series:
     name: str
     x: np.ndarray
     y: np.ndarray
+    colour: str = ''
+    """As CSS writes it, #rrggbb; '': the next of the palette."""
 
 
 def line_plot(series: Sequence[Series], x_label: str, y_label: str,
@@ -67,7 +69,7 @@ class _Axes:
         parts = [*self._grid(), *self._labels(x_label, y_label)]
         legend_x = _LEFT
         for index, line in enumerate(series):
-            colour = _COLOURS[index % len(_COLOURS)]
+            colour = line.colour or PALETTE[index % len(PALETTE)]
             parts += self._line(line, colour, mark_start)
             parts.append(f'<rect x="{legend_x}" y="10" width="14" height="4" fill="{colour}"/>'
                          f'<text x="{legend_x + 19}" y="16">{html.escape(line.name)}</text>')

@@ -39,14 +39,20 @@ class Column:
         if value is None:
             return NONE
         kind = '%' if self.percent else 'f'
+        if abs(value) < self._smallest_shown:
+            value = 0.0  # no minus before nothing
         return f'{value:{"+" if signed else ""}.{self.decimals}{kind}}'
 
     def tone(self, difference: float | None) -> Tone:
         """Whether a difference is good; one that is not seen in its cell is neither."""
-        shown = 10.0 ** -(self.decimals + (2 if self.percent else 0)) / 2
-        if difference is None or abs(difference) < shown or self.better == 0:
+        if difference is None or abs(difference) < self._smallest_shown or self.better == 0:
             return Tone.PLAIN
         return Tone.GOOD if difference * self.better > 0 else Tone.BAD
+
+    @property
+    def _smallest_shown(self) -> float:
+        """Less than this is nothing in a cell."""
+        return 10.0 ** -(self.decimals + (2 if self.percent else 0)) / 2
 
 
 @dataclass
