@@ -27,7 +27,7 @@ _SMALLEST_SIDE = 12
 class CoarsePhotometricLoss(nn.Module):
     """Mean over coarse levels of the minimum reprojection error, without automask.
 
-    forward: the finest disparity [B, 1, H, W] and Views -> scalar. Level k compares images
+    forward: the finest disparity, of any size, and Views -> scalar. Level k compares images
     shrunk by 2^k, k = 1 .. levels. Without automask: a still image is no better explanation as
     long as the motion is not known, and would stop the gradient where it is needed.
     """
@@ -43,13 +43,14 @@ class CoarsePhotometricLoss(nn.Module):
     def forward(self, disparity: Tensor, views: Views) -> Tensor:
         losses = []
         for level in range(1, self.levels + 1):
-            if min(disparity.shape[-2:]) >> level < _SMALLEST_SIDE:
+            if min(views.target.shape[-2:]) >> level < _SMALLEST_SIDE:
                 break
-            losses.append(self._at(disparity, views.shrunk(2**level), 2**level))
+            losses.append(self._at(disparity, views.shrunk(2**level)))
         return torch.stack(losses).mean() if losses else disparity.new_zeros(())
 
-    def _at(self, disparity: Tensor, views: Views, divisor: int) -> Tensor:
-        shrunk = functional.avg_pool2d(disparity.float(), divisor)
+    def _at(self, disparity: Tensor, views: Views) -> Tensor:
+        size = views.target.shape[-2:]
+        shrunk = functional.interpolate(disparity.float(), size, mode='area')
         depth = disparity_to_depth(shrunk, self.min_depth, self.max_depth)
         depth = correct_depth(depth, views.depth_factor)[None]
         projection = project_to_sources(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from training.losses.robust import robust_distance
 from training.losses.ssim import WindowStatistics, ssim_distance
 
 SSIM_WEIGHT = 0.85
@@ -17,13 +18,22 @@ _UNSEEN = 1e4
 class PhotometricError(nn.Module):
     """0.85 SSIM distance + 0.15 absolute difference, averaged over colours.
 
+    robust rounds the difference off as FeatDepth does; equal images then differ by 0.15e-3.
+
     forward: images [..., B, 3, H, W] against window_statistics of the target [B, 3, H, W]
     -> [..., B, 1, H, W]. Several images of one target share its statistics.
     """
 
+    def __init__(self, robust: bool = False) -> None:
+        super().__init__()
+        self.robust = robust
+
     def forward(self, images: Tensor, target: WindowStatistics) -> Tensor:
         structural = ssim_distance(images, target).mean(-3, keepdim=True)
-        absolute = (images - target.image).abs().mean(-3, keepdim=True)
+        if self.robust:
+            absolute = robust_distance(images, target.image)
+        else:
+            absolute = (images - target.image).abs().mean(-3, keepdim=True)
         return SSIM_WEIGHT * structural + (1.0 - SSIM_WEIGHT) * absolute
 
 

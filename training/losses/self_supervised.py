@@ -40,7 +40,8 @@ class SelfSupervisedLoss(nn.Module):
 
     Disparities of every scale are compared at full resolution. smoothness_weight is halved at
     every coarser scale. drop_unseen leaves out points that fall outside a source instead of
-    comparing them with its border, which the paper does not do.
+    comparing them with its border, which the paper does not do. photometric_error and smoothness
+    are Monodepth2's where None is given.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class SelfSupervisedLoss(nn.Module):
         smoothness_weight: float = 1e-3,
         automask: bool = True,
         drop_unseen: bool = False,
+        photometric_error: PhotometricError | None = None,
+        smoothness: EdgeAwareSmoothness | None = None,
     ) -> None:
         super().__init__()
         self.min_depth = min_depth
@@ -57,12 +60,12 @@ class SelfSupervisedLoss(nn.Module):
         self.smoothness_weight = smoothness_weight
         self.automask = automask
         self.drop_unseen = drop_unseen
-        self.photometric_error = PhotometricError()
+        self.photometric_error = photometric_error or PhotometricError()
         self.minimum_reprojection = MinimumReprojection()
-        self.edge_aware_smoothness = EdgeAwareSmoothness()
+        self.edge_aware_smoothness = smoothness or EdgeAwareSmoothness()
 
     def forward(self, disparities: Sequence[Tensor], views: Views) -> SelfSupervisedResult:
-        """disparities: [B, 1, H / 2^s, W / 2^s], finest first, as DepthNet returns them."""
+        """disparities: [B, 1, H / 2^k, W / 2^k], finest first, as DepthNet returns them."""
         if views.target.device.type != 'cpu':
             return self._of_batch(disparities, views)
         # Every term is a mean over samples. One at a time, what is kept for the gradient stays
@@ -120,8 +123,8 @@ class SelfSupervisedLoss(nn.Module):
     def _roughness_by_scale(self, disparities: Sequence[Tensor], target: Tensor) -> Tensor:
         image = target
         terms = []
-        for scale, disparity in enumerate(disparities):
-            if scale > 0:
+        for disparity in disparities:
+            while image.shape[-1] > disparity.shape[-1]:
                 image = functional.avg_pool2d(image, 2)
             terms.append(self.edge_aware_smoothness(disparity.float(), image))
         return torch.stack(terms)

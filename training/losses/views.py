@@ -1,7 +1,7 @@
 """What the self-supervised losses see of a batch."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 from torch.nn import functional
@@ -30,17 +30,18 @@ class Views:
 
     def samples(self) -> Iterator['Views']:
         """The same, one sample at a time (B = 1)."""
-        for i in range(self.target.shape[0]):
-            one = slice(i, i + 1)
-            yield Views(
-                self.target[one],
-                self.sources[:, one],
-                self.target_intrinsics[one],
-                self.source_intrinsics[:, one],
-                self.source_T_target[:, one],
-                self.depth_factor[one],
-                self.available[:, one],
-            )
+        # split, not slices: a slice's gradient is as large as the whole batch.
+        fields = (
+            self.target.split(1),
+            self.sources.split(1, 1),
+            self.target_intrinsics.split(1),
+            self.source_intrinsics.split(1, 1),
+            self.source_T_target.split(1, 1),
+            self.depth_factor.split(1),
+            self.available.split(1, 1),
+        )
+        for one in zip(*fields):
+            yield Views(*one)
 
     def shrunk(self, divisor: int) -> 'Views':
         """The same seen in images of 1 / divisor the size, H and W multiples of it."""
@@ -57,4 +58,19 @@ class Views:
             self.source_T_target,
             self.depth_factor,
             self.available,
+        )
+
+    def featured(self, target: Tensor, sources: Tensor) -> 'Views':
+        """The same seen as feature maps, [B, C, h, w] and [S, B, C, h, w].
+
+        Feature (i, j) of a strided convolution is centred on pixel stride * (i, j), so that all of
+        the intrinsics are divided by the stride; in averaged images (`shrunk`) pixels lie between.
+        """
+        ratio = target.shape[-1] / self.target.shape[-1]
+        return replace(
+            self,
+            target=target,
+            sources=sources,
+            target_intrinsics=self.target_intrinsics * ratio,
+            source_intrinsics=self.source_intrinsics * ratio,
         )
