@@ -23,6 +23,7 @@ from depth_ros import bags
 from depth_ros.camera import Intrinsics
 from depth_ros.cli.train import find_preset
 from depth_ros.synthetic import SyntheticBag, write_bag
+from training.fitting import be_quiet
 from training.allocator import keep_freed_memory
 from training.checkpoints import load_official
 from training.config import ArithmeticPrecision, BagSource, TrainConfig
@@ -33,7 +34,6 @@ from training.geometry import intrinsics_matrix
 from training.presets import load_config
 from training.tasks.objective import Networks
 from training.tasks.self_supervised import SelfSupervisedTask
-from training.train import be_quiet
 
 # KITTI's images, which the plain loader decodes and resizes at every step.
 CAMERA = Intrinsics(721.5, 721.5, 609.6, 172.9, 1242, 375)

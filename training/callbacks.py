@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,21 @@ from training.data.batch import TARGET, Batch
 from training.tasks.self_supervised import SelfSupervisedTask
 
 LAST, BEST = 'last.ckpt', 'best.ckpt'
-LOSS_FIELDS = (
-    'step', 'loss', 'photometric', 'smoothness', 'velocity', 'depth', 'rotation_rad',
-    'translation', 'lr',
+
+
+@dataclass(frozen=True)
+class LogFields:
+    """Names of what a task logs: in steps as train/NAME, in validations as validation/NAME."""
+
+    losses: tuple[str, ...]
+    validation: tuple[str, ...]
+
+
+LOG_FIELDS = LogFields(
+    ('loss', 'photometric', 'feature_metric', 'single_view', 'smoothness', 'velocity', 'depth',
+     'rotation_rad', 'translation'),
+    ('loss', 'depth_loss', 'abs_rel'),
 )  # fmt: skip
-VALIDATION_FIELDS = ('step', 'loss', 'depth_loss', 'abs_rel')
 _PICTURES = 4
 
 
@@ -105,12 +116,13 @@ def save_checkpoint(trainer: pl.Trainer, path: Path) -> None:
 class CsvLog(pl.Callback):
     """losses.csv and validation.csv; a resumed run cuts them at its start and goes on."""
 
-    def __init__(self, folder: Path, every: int, start_step: int) -> None:
+    def __init__(self, folder: Path, every: int, start_step: int, fields: LogFields) -> None:
         self._losses = folder / 'losses.csv'
         self._validations = folder / 'validation.csv'
         self._every = every
-        _cut_csv(self._losses, LOSS_FIELDS, start_step)
-        _cut_csv(self._validations, VALIDATION_FIELDS, start_step)
+        self._fields = fields
+        _cut_csv(self._losses, ('step', *fields.losses, 'lr'), start_step)
+        _cut_csv(self._validations, ('step', *fields.validation), start_step)
 
     def on_train_batch_end(
         self,
@@ -129,7 +141,7 @@ class CsvLog(pl.Callback):
         if step % self._every:
             return
         metrics = trainer.callback_metrics
-        row = {name: float(metrics[f'train/{name}']) for name in LOSS_FIELDS[1:-1]}
+        row = {name: float(metrics[f'train/{name}']) for name in self._fields.losses}
         if not math.isfinite(row['loss']):
             raise DepthRosError(
                 f'the loss is {row["loss"]} at step {step}; lower optimizer.lr or set '
@@ -141,7 +153,7 @@ class CsvLog(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Append a row."""
         metrics = trainer.callback_metrics
-        row = [float(metrics[f'validation/{name}']) for name in VALIDATION_FIELDS[1:]]
+        row = [float(metrics[f'validation/{name}']) for name in self._fields.validation]
         _append_csv(self._validations, [trainer.global_step, *row])
 
 
@@ -162,13 +174,16 @@ class Epochs(pl.Callback):
         """Tell where the run is."""
         step, metrics = trainer.global_step, trainer.callback_metrics
         each_s = (time.monotonic() - self._start_s) / max(1, step - self._step)
-        error = float(metrics['validation/abs_rel'])
-        self._progress(
+        text = (
             f'step {step} of {self._total_steps}, {each_s:.2f} s a step: validation loss '
-            f'{float(metrics["validation/loss"]):.5f}, of depth '
-            f'{float(metrics["validation/depth_loss"]):.5f}'
-            + (f', AbsRel {error:.4f}' if math.isfinite(error) else '')
+            f'{float(metrics["validation/loss"]):.5f}'
         )
+        if 'validation/depth_loss' in metrics:
+            text += f', of depth {float(metrics["validation/depth_loss"]):.5f}'
+        error = float(metrics.get('validation/abs_rel', math.inf))
+        if math.isfinite(error):
+            text += f', AbsRel {error:.4f}'
+        self._progress(text)
 
 
 class Pictures(pl.Callback):

@@ -4,20 +4,16 @@ A folder holds encoder.pth and depth.pth, and pose_encoder.pth and pose.pth wher
 was trained. encoder.pth also says the input size and whether a stereo rig was used.
 """
 
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
 from depth_ros.errors import ModelError
 from training.networks.build import NetworkConfig, build_depth_net, build_pose_net
 from training.networks.depth_net import LEVELS, SCALES, DepthNet
 from training.networks.pose_net import PoseNet
+from training.state_files import fill_strictly, read_weights_file
 
 ENCODER, DEPTH = 'encoder.pth', 'depth.pth'
 POSE_ENCODER, POSE = 'pose_encoder.pth', 'pose.pth'
@@ -30,11 +26,6 @@ _RESNETS = {
     (True, 36): 'resnet152',
 }
 _POSE_LAYERS = ('squeeze', 'hidden_0', 'hidden_1', 'output')
-_NAMED_KEYS = 4
-_UNREADABLE = (
-    OSError, RuntimeError, EOFError, KeyError, ValueError,
-    pickle.UnpicklingError, zipfile.BadZipFile,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,12 +64,12 @@ def load_official(folder: Path, depth_net: DepthNet, pose_net: PoseNet | None) -
 
     Raises ModelError as read_official does.
     """
-    _fill(depth_net.encoder.features, _encoder_state(folder / ENCODER), folder / ENCODER)
-    _fill(depth_net.decoder, _renamed(folder / DEPTH, depth_names()), folder / DEPTH)
+    fill_strictly(depth_net.encoder.features, _encoder_state(folder / ENCODER), folder / ENCODER)
+    fill_strictly(depth_net.decoder, _renamed(folder / DEPTH, depth_names()), folder / DEPTH)
     if pose_net is not None and _has_pose(folder):
         path = folder / POSE_ENCODER
-        _fill(pose_net.encoder.features, _encoder_state(path), path)
-        _fill(pose_net.decoder, _renamed(folder / POSE, pose_names()), folder / POSE)
+        fill_strictly(pose_net.encoder.features, _encoder_state(path), path)
+        fill_strictly(pose_net.decoder, _renamed(folder / POSE, pose_names()), folder / POSE)
 
 
 def depth_names() -> dict[str, str]:
@@ -103,15 +94,9 @@ def _has_pose(folder: Path) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        state = torch.load(path, map_location='cpu', weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError(f'{path} is missing: no official Monodepth2 folder') from error
-    except _UNREADABLE as error:
-        raise ModelError(f'{path} is damaged or no file of weights') from error
-    if not isinstance(state, Mapping):
-        raise ModelError(f'{path} holds a {type(state).__name__}, not a state dict')
-    return dict(state)
+    if not path.is_file():
+        raise ModelError(f'{path} is missing: no official Monodepth2 folder')
+    return read_weights_file(path)
 
 
 def _size(encoder: Mapping[str, Any], side: str, path: Path) -> int:
@@ -149,25 +134,3 @@ def _renamed(path: Path, names: Mapping[str, str]) -> dict[str, Any]:
             raise ModelError(f'{path}: unknown key {key}')
         state[names[prefix] + key.removeprefix(prefix)] = value
     return state
-
-
-def _fill(module: nn.Module, state: dict[str, Any], path: Path) -> None:
-    """Strict, except that files older than batch norm's step counter may lack it."""
-    expected = module.state_dict()
-    for key, value in expected.items():
-        if key.endswith('num_batches_tracked'):
-            state.setdefault(key, value)
-    _refuse_keys('lacks', expected.keys() - state.keys(), path)
-    _refuse_keys('has unknown', state.keys() - expected.keys(), path)
-    for key, value in state.items():
-        shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        if shape != tuple(expected[key].shape):
-            raise ModelError(f'{path}: {key} is {shape}; need {tuple(expected[key].shape)}')
-    module.load_state_dict(state, strict=True)
-
-
-def _refuse_keys(problem: str, keys: set[str], path: Path) -> None:
-    if keys:
-        named = ', '.join(sorted(keys)[:_NAMED_KEYS])
-        more = f' and {len(keys) - _NAMED_KEYS} more' if len(keys) > _NAMED_KEYS else ''
-        raise ModelError(f'{path} {problem} keys {named}{more}')

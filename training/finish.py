@@ -97,15 +97,16 @@ def make_spec(
         motion: of the pose network, where there is one.
     """
     bags = ', '.join(source.path.stem for source in config.bags)
+    stride = config.network.finest_stride
     loss, run = config.loss, config.run
     sources = ' and '.join(['temporal'] * loss.temporal + ['stereo'] * loss.stereo) or 'none'
     return ModelSpec(
         name=config.name,
-        family='monodepth2',
+        family=config.network.decoder.value,
         width=config.data.width,
         height=config.data.height,
-        depth_width=config.data.width,
-        depth_height=config.data.height,
+        depth_width=config.data.width // stride,
+        depth_height=config.data.height // stride,
         precision=config.export.precision,
         min_depth=config.network.min_depth * unit,
         max_depth=config.network.max_depth * unit,
@@ -119,7 +120,8 @@ def make_spec(
         training_run=(
             f'depth_ros train, preset {config.name}, bags {bags}, {run.epochs} epochs, '
             f'seed {run.seed}, sources {sources}, weights photometric {loss.photometric:g}, '
-            f'depth {loss.depth:g}, motion {loss.motion:g}, velocity {loss.velocity:g}'
+            f'feature-metric {loss.feature_metric:g}, depth {loss.depth:g}, '
+            f'motion {loss.motion:g}, velocity {loss.velocity:g}'
         ),
         tolerance=TOLERANCE[config.export.precision],
     )

@@ -13,6 +13,7 @@ from depth_ros.errors import ModelError
 from depth_ros.model import Model
 from training.callbacks import BEST
 from training.checkpoints import load_official
+from training.featdepth_checkpoints import load_official_featdepth
 from training.tasks.self_supervised import SelfSupervisedTask
 from training.weights import read_weights
 
@@ -25,7 +26,8 @@ def load_initial(task: SelfSupervisedTask, source: Path) -> None:
 
     Args:
         task: its networks are filled; a pose network keeps its weights where the source has none.
-        source: model folder or name, official Monodepth2 folder, checkpoint, or workdir of a run.
+        source: model folder or name, official Monodepth2 folder or FeatDepth file (.pth),
+            checkpoint, or workdir of a run.
 
     Raises:
         ModelError: nothing usable there, or the networks differ.
@@ -34,6 +36,8 @@ def load_initial(task: SelfSupervisedTask, source: Path) -> None:
         load_official(source, task.depth_net, task.pose_net)
     elif (source / BEST).is_file():
         load_task_weights(task, source / BEST)
+    elif source.is_file() and source.suffix == '.pth':
+        load_official_featdepth(source, task.depth_net, task.pose_net)
     elif source.is_file():
         load_task_weights(task, source)
     else:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 import yaml
-from lightning.pytorch.callbacks import TQDMProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from depth_ros.errors import ConfigError
 from training.allocator import keep_freed_memory
-from training.callbacks import BEST, LAST, Checkpoints, CsvLog, Epochs, Pictures
+from training.callbacks import BEST, LAST, LOG_FIELDS, Pictures
 from training.config import TrainConfig
 from training.data.module import FrameDataModule, TrainingData, prepare_data
+from training.feature_phase import load_features, prepare_features
 from training.finish import finish
+from training.fitting import be_quiet, fit
 from training.initial import load_initial, load_task_weights
 from training.judge import judge_model
 from training.strict import parse, to_plain
@@ -68,13 +64,17 @@ def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> No
     data = prepare_data(config, progress)
     _mark_workdir(config, paths.workdir)
     module = FrameDataModule(config, data)
+    features = prepare_features(config, paths.workdir, data, progress)
     task = SelfSupervisedTask(config, data.training.fx, module.total_steps)
+    if features is not None and task.feature_net is not None:
+        load_features(task.feature_net, features)
     if paths.init is not None and last is None:
         load_initial(task, paths.init)
     task.start_means()
     if config.run.channels_last:
         task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _fit(config, paths, task, module, last, progress)
+    pictures = Pictures(paths.workdir)
+    fit(config, paths.workdir, task, module, LOG_FIELDS, [pictures], progress)
     best = paths.workdir / BEST
     if best.exists():
         progress(f'exporting the best checkpoint, {best}')
@@ -136,63 +136,6 @@ def _differences(one: Any, other: Any, where: str = '') -> list[str]:
             found += _differences(one.get(key), other.get(key), place)
         return found
     return [] if one == other else [where]
-
-
-def _fit(
-    config: TrainConfig,
-    paths: RunPaths,
-    task: SelfSupervisedTask,
-    module: FrameDataModule,
-    last: Path | None,
-    progress: Progress,
-) -> None:
-    start = _step_of(last) if last else 0
-    module.start_at(start)
-    run = config.run
-    # A bar in a log file would be one line a step.
-    bars = [TQDMProgressBar(refresh_rate=run.log_every)] if sys.stderr.isatty() else []
-    steps = module.steps_per_epoch
-    checkpoints = Checkpoints(
-        paths.workdir, run.checkpoint_every, steps if module.validates else 0,
-        f'validation/{run.monitor.value}', run.early_stop_epochs,
-    )  # fmt: skip
-    trainer = pl.Trainer(
-        accelerator={'auto': 'auto', 'cpu': 'cpu', 'cuda': 'gpu'}[run.device],
-        devices=1,
-        max_epochs=1,
-        max_steps=module.total_steps,
-        val_check_interval=steps,
-        num_sanity_val_steps=0,
-        gradient_clip_val=config.optimizer.clip,
-        logger=TensorBoardLogger(paths.workdir, name='tensorboard', version=''),
-        log_every_n_steps=run.log_every,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        callbacks=[
-            CsvLog(paths.workdir, run.log_every, start),
-            Pictures(paths.workdir),
-            Epochs(module.total_steps, progress),
-            checkpoints,
-            *bars,
-        ],
-        enable_progress_bar=bool(bars),
-    )
-    trainer.fit(task, module, ckpt_path=last, weights_only=False)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(torch.load(checkpoint, map_location='cpu', weights_only=False)['global_step'])
-
-
-def be_quiet() -> None:
-    """Lightning advertises and warns of what is meant to be so."""
-    for name in ('lightning.pytorch', 'lightning.fabric', 'lightning'):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings('ignore', module='lightning')
-    warnings.filterwarnings('ignore', message='.*does not have many workers.*')
 
 
 __all__ = ['RunPaths', 'TrainingData', 'read_run_config', 'run_training']

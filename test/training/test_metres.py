@@ -236,7 +236,7 @@ def learnt_unit(rig: Batch, loss: LossConfig, unit: float, steps: int) -> float:
     torch.manual_seed(0)
     depth = OnlyTheUnit(rig.depth_m, unit)
     pose = build_pose_net(SMALL).train() if loss.needs_neighbours else None
-    objective = Objective(loss, SMALL, RunConfig(), CAMERA.fx).train()
+    objective = Objective(TrainConfig(loss=loss, network=SMALL), CAMERA.fx).train()
     optimizer = torch.optim.Adam([depth.log_unit], lr=0.05)
     decline = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, steps)
     images01 = to_unit_images(rig.images)

@@ -25,7 +25,8 @@ from depth_ros.synthetic import SyntheticBag, write_bag
 from training.config import BagSource, OptimizerConfig, Schedule, TrainConfig
 from training.data.module import FrameDataModule, prepare_data
 from training.presets import load_config
-from training.tasks.self_supervised import SelfSupervisedTask, abs_rel, rate_factor
+from training.tasks.schedule import rate_factor
+from training.tasks.self_supervised import SelfSupervisedTask, abs_rel
 from training.tasks.weight_mean import WeightMean
 from training.train import RunPaths, run_training
 from training.weights import read_weights
@@ -264,8 +265,14 @@ def test_rate_rises_then_falls() -> None:
     assert rates[4] == 1.0
     assert all(a >= b for a, b in itertools.pairwise(rates[4:]))
     assert rates[20] == pytest.approx(0.1)
-    step = OptimizerConfig(schedule=Schedule.STEP, step_at=0.5, step_factor=0.1)
+    step = OptimizerConfig(schedule=Schedule.STEP, step_at=(0.5,), step_factor=0.1)
     assert [rate_factor(step, s, 10) for s in (0, 4, 5, 9)] == [1.0, 1.0, 0.1, 0.1]
+    halving = OptimizerConfig(
+        schedule=Schedule.STEP, step_at=(0.5, 0.75), step_factor=0.5, warmup_steps=2,
+        warmup_start=1 / 3,
+    )  # fmt: skip
+    rates = [rate_factor(halving, s, 8) for s in (0, 1, 2, 3, 4, 5, 6, 7)]
+    assert rates == pytest.approx([5 / 9, 7 / 9, 1, 1, 0.5, 0.5, 0.25, 0.25])
 
 
 def test_abs_rel_is_that_of_a_loop() -> None:

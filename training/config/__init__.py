@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from training.config.augment import AugmentConfig
 from training.config.data import BagSource, DataConfig, MotionMeasure, PairsConfig
+from training.config.features import FeatureMode, FeaturesConfig
 from training.config.loss import LossConfig, MotionTeacher
 from training.config.optimizer import OptimizerConfig, Schedule
 from training.config.run import ArithmeticPrecision, ExportConfig, Monitor, RunConfig
@@ -26,6 +27,7 @@ class TrainConfig:
     pairs: PairsConfig = field(default_factory=PairsConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     run: RunConfig = field(default_factory=RunConfig)
@@ -38,6 +40,8 @@ __all__ = [
     'BagSource',
     'DataConfig',
     'ExportConfig',
+    'FeatureMode',
+    'FeaturesConfig',
     'LossConfig',
     'Monitor',
     'MotionMeasure',

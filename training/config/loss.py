@@ -23,9 +23,17 @@ class LossConfig:
 
     Attributes:
         photometric: minimum reprojection with automask (Monodepth2).
+        automask: ignore pixels that an unmoved source explains better.
+        robust: round absolute colour differences off at zero (FeatDepth).
+        feature_metric: the same minimum over learnt features, which have a gradient on plain
+            surfaces too (FeatDepth); see the section features.
         coarse: the photometric error on shrunk images beside it, without automask: widens the
             motions that can be learnt from (not in the paper).
         smoothness: edge-aware smoothness of disparity; halved with every scale.
+        smoothness_edges: how much edges of the image allow edges of disparity.
+        second_order: ask second differences of disparity to be small too (FeatDepth).
+        normalise_disparity: divide disparity by its mean in the smoothness term: a model without
+            metres could else shrink it by going far away.
         temporal: see the target from the frames before and after it.
         stereo: see it from its stereo partner, in the bags that have one: depth becomes metric.
             Without temporal no pose network is trained.
@@ -41,8 +49,14 @@ class LossConfig:
     """
 
     photometric: float = 1.0
+    automask: bool = True
+    robust: bool = False
+    feature_metric: float = 0.0
     coarse: float = 0.0
     smoothness: float = 1e-3
+    smoothness_edges: float = 1.0
+    second_order: bool = False
+    normalise_disparity: bool = True
     temporal: bool = True
     stereo: bool = False
     velocity: float = 0.0
@@ -53,7 +67,10 @@ class LossConfig:
     motion_more_pairs: bool = False
 
     def __post_init__(self) -> None:
-        for name in ('photometric', 'coarse', 'smoothness', 'velocity', 'depth', 'motion'):
+        for name in (
+            'photometric', 'feature_metric', 'coarse', 'smoothness', 'smoothness_edges',
+            'velocity', 'depth', 'motion',
+        ):  # fmt: skip
             value = getattr(self, name)
             require(value >= 0, f'loss.{name} {value} must be 0 or more')
         require(
@@ -78,8 +95,9 @@ class LossConfig:
             'loss.stereo needs loss.photometric above 0: nothing would look at the partner',
         )
         require(
-            self.photometric > 0 or self.depth > 0 or self.motion > 0,
-            'loss.photometric, loss.depth and loss.motion are all 0: nothing to learn from',
+            self.trains_depth or self.motion > 0,
+            'loss.photometric, loss.feature_metric, loss.depth and loss.motion are all 0: nothing '
+            'to learn from',
         )
 
     @property
@@ -90,7 +108,7 @@ class LossConfig:
     @property
     def compares_views(self) -> bool:
         """Whether any term compares the target with other frames."""
-        return self.photometric > 0
+        return self.photometric > 0 or self.feature_metric > 0
 
     @property
     def needs_neighbours(self) -> bool:
@@ -100,4 +118,4 @@ class LossConfig:
     @property
     def trains_depth(self) -> bool:
         """Whether any term reaches the depth network."""
-        return self.photometric > 0 or self.depth > 0
+        return self.compares_views or self.depth > 0

@@ -26,9 +26,10 @@ class OptimizerConfig:
             rotations of a hand-held camera are reached sooner with a multiple of lr.
         weight_decay: decoupled weight decay.
         schedule: course of the learning rate.
-        step_at: share of the run at which `step` multiplies the rate by step_factor.
+        step_at: shares of the run at each of which `step` multiplies the rate by step_factor.
         final_factor: where `cosine` ends, times lr.
         warmup_steps: steps of linear rise at the start.
+        warmup_start: share of lr that it rises from.
         clip: largest gradient norm; None: no clipping.
         ema_decay: of the running mean of weights that is validated and exported; 0: none.
     """
@@ -37,10 +38,11 @@ class OptimizerConfig:
     pose_lr: float | None = None
     weight_decay: float = 0.0
     schedule: Schedule = Schedule.COSINE
-    step_at: float = 0.75
+    step_at: tuple[float, ...] = (0.75,)
     step_factor: float = 0.1
     final_factor: float = 0.02
     warmup_steps: int = 0
+    warmup_start: float = 0.0
     clip: float | None = None
     ema_decay: float = 0.0
 
@@ -49,6 +51,10 @@ class OptimizerConfig:
         require(self.pose_rate > 0, f'optimizer.pose_lr {self.pose_lr} must be above 0')
         require(
             0 <= self.ema_decay < 1, f'optimizer.ema_decay {self.ema_decay} must be in [0, 1)'
+        )
+        require(
+            0 <= self.warmup_start <= 1,
+            f'optimizer.warmup_start {self.warmup_start} must be within 0 to 1',
         )
 
     @property

@@ -81,6 +81,12 @@ class NetworkConfig:
                 f'depth range is {self.min_depth} to {self.max_depth}; need 0 < min < max'
             )
 
+    @property
+    def finest_stride(self) -> int:
+        """Pixels of the image, in each direction, to one of the finest disparity."""
+        featdepth = self.decoder is DecoderKind.FEATDEPTH
+        return RefiningDecoder.finest_stride if featdepth else DepthDecoder.finest_stride
+
     def _check_pose_size(self) -> None:
         if self.pose_size is None:
             return

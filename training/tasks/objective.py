@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from training.config import ArithmeticPrecision, LossConfig, MotionTeacher, RunConfig
+from training.config import ArithmeticPrecision, LossConfig, MotionTeacher, TrainConfig
 from training.data.batch import NEXT, PREVIOUS, TARGET, Batch
 from training.geometry import (
     correct_axis_angle,
@@ -18,16 +19,15 @@ from training.geometry import (
     invert_transform,
     motion_to_transform,
 )
-from training.losses.coarse import CoarsePhotometricLoss
 from training.losses.depth import LogDepthLoss
 from training.losses.depth_unit import DepthUnitLoss, travel_excess
 from training.losses.motion import MotionLoss
-from training.losses.self_supervised import SelfSupervisedLoss
 from training.losses.velocity import VelocityLoss
-from training.networks.build import NetworkConfig
 from training.networks.depth_net import SCALES, DepthNet
+from training.networks.feature_net import FeatureNet, FrozenFeatures
 from training.networks.pose_net import PoseNet
 from training.tasks.sources import make_views
+from training.tasks.view_terms import ViewTerms
 from training.tracked_depth import stereo_excess
 from training.tracked_motion import at_travelled_length, tracked_motions
 
@@ -36,10 +36,11 @@ _UNIT_WEIGHT = 0.1
 
 @dataclass(frozen=True)
 class Networks:
-    """The two networks; no pose network where nothing looks at neighbours."""
+    """No pose network where nothing looks at neighbours, no features where nothing is matched."""
 
     depth: DepthNet
     pose: PoseNet | None
+    features: FeatureNet | FrozenFeatures | None = None
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,17 @@ class Terms:
 
     Attributes:
         total: the objective.
-        depth_loss: the objective without its motion term, no gradient.
-        photometric, smoothness, velocity, depth, rotation_rad, translation: terms; NaN where not
-            computed.
+        depth_loss: the objective without what teaches motion and features, no gradient.
+        photometric, feature_metric, single_view, smoothness, velocity, depth, rotation_rad,
+            translation: terms; NaN where not computed.
         depth_m: of the target [B,1,H,W], no gradient.
     """
 
     total: Tensor
     depth_loss: Tensor
     photometric: Tensor
+    feature_metric: Tensor
+    single_view: Tensor
     smoothness: Tensor
     velocity: Tensor
     depth: Tensor
@@ -67,7 +70,8 @@ class Terms:
     def scalars(self) -> dict[str, Tensor]:
         """Every scalar by name."""
         names = (
-            'photometric', 'smoothness', 'velocity', 'depth', 'rotation_rad', 'translation',
+            'photometric', 'feature_metric', 'single_view', 'smoothness', 'velocity', 'depth',
+            'rotation_rad', 'translation',
         )  # fmt: skip
         return {'loss': self.total.detach(), **{name: getattr(self, name) for name in names}}
 
@@ -75,17 +79,15 @@ class Terms:
 class Objective(nn.Module):
     """Networks and a batch -> Terms. Holds no weights, and of earlier batches only their unit."""
 
-    def __init__(
-        self, loss: LossConfig, network: NetworkConfig, run: RunConfig, training_fx: float
-    ) -> None:
+    def __init__(self, config: TrainConfig, training_fx: float) -> None:
         super().__init__()
+        loss, network, run = config.loss, config.network, config.run
         self._weights = loss
         self._range = (network.min_depth, network.max_depth)
         self._training_fx = training_fx
         self._bf16 = run.precision is ArithmeticPrecision.BF16
         self._channels_last = run.channels_last
-        self._self_supervised = SelfSupervisedLoss(*self._range, loss.smoothness)
-        self._coarse_loss = CoarsePhotometricLoss(*self._range)
+        self._view_terms = ViewTerms(config)
         self._depth_loss = LogDepthLoss()
         self._motion_loss = MotionLoss()
         self._velocity_loss = VelocityLoss()
@@ -110,9 +112,11 @@ class Objective(nn.Module):
         scales = SCALES if weights.photometric > 0 else 1
         unknown = images01.new_full((), float('nan'))
         total = images01.new_zeros(())
-        photometric = smoothness = velocity = depth_term = rotation = translation = unknown
+        photometric = smoothness = matching = single = velocity = depth_term = unknown
+        rotation = translation = unknown
+        taught_features = total
         disparities = self._disparities(networks.depth, coloured01[:, TARGET], scales)
-        depth_m = correct_depth(disparity_to_depth(disparities[0], *self._range), factor)
+        depth_m = self._depth(disparities[0], images01.shape[-2:], factor)
         forward_T: Tensor | None = None
         if networks.pose is not None and weights.needs_neighbours:
             forward_T = self.motions(
@@ -122,12 +126,11 @@ class Objective(nn.Module):
         if weights.compares_views:
             seen_T = self._seen_motions(forward_T, taught_T)
             views = make_views(batch, images01, seen_T, weights.stereo, factor)
-            result = self._self_supervised(disparities, views)
-            total = total + weights.photometric * result.total
+            compared = self._view_terms(disparities, views, networks.features)
+            total, taught_features = total + compared.total, compared.features_total
             total = total + _UNIT_WEIGHT * self._unit_term(depth_m, taught_T, batch, images01)
-            if weights.coarse > 0:
-                total = total + weights.coarse * self._coarse_loss(disparities[0], views)
-            photometric, smoothness = result.photometric, result.smoothness
+            photometric, smoothness = compared.photometric, compared.smoothness
+            matching, single = compared.feature_metric, compared.single_view
         if weights.velocity > 0 and forward_T is not None:
             velocity_loss = self._velocity_loss(forward_T[:2], batch.travelled_m.T)
             total = total + weights.velocity * velocity_loss
@@ -136,7 +139,7 @@ class Objective(nn.Module):
             depth_loss = self._depth_loss(depth_m, batch.depth_m[:, None])
             total = total + weights.depth * depth_loss
             depth_term = depth_loss.detach()
-        without_motion = total.detach()
+        teaches_depth, total = total.detach(), total + taught_features
         if weights.motion > 0 and forward_T is not None:
             if weights.velocity > 0 and weights.teacher is MotionTeacher.FEATURES:
                 taught_T = at_travelled_length(taught_T, batch.travelled_m.T)
@@ -149,8 +152,8 @@ class Objective(nn.Module):
             total = total + weights.motion * motion.total
             rotation, translation = motion.rotation_rad, motion.translation
         return Terms(
-            total, without_motion, photometric, smoothness, velocity, depth_term, rotation,
-            translation, depth_m.detach(),
+            total, teaches_depth, photometric, matching, single, smoothness, velocity,
+            depth_term, rotation, translation, depth_m.detach(),
         )  # fmt: skip
 
     def _seen_motions(self, forward_T: Tensor | None, taught_T: Tensor) -> Tensor | None:
@@ -229,6 +232,12 @@ class Objective(nn.Module):
         if self._channels_last:
             return images.contiguous(memory_format=torch.channels_last)
         return images
+
+    def _depth(self, disparity: Tensor, size: Sequence[int], factor: Tensor) -> Tensor:
+        """Depth of the finest disparity [B,1,h,w] at the size (H, W) of the images."""
+        if disparity.shape[-2:] != tuple(size):
+            disparity = functional.interpolate(disparity, size, mode='bilinear')
+        return correct_depth(disparity_to_depth(disparity, *self._range), factor)
 
     def _disparities(self, net: DepthNet, image01: Tensor, scales: int) -> list[Tensor]:
         with self._autocast(image01.device):

@@ -9,13 +9,20 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from training.config import OptimizerConfig, Schedule, TrainConfig
+from training.config import FeatureMode, TrainConfig
 from training.data import augment
 from training.data.batch import Batch
-from training.networks.build import build_depth_net, build_pose_net
+from training.networks.build import (
+    build_depth_net,
+    build_feature_net,
+    build_frozen_features,
+    build_pose_net,
+)
 from training.networks.depth_net import DepthNet
+from training.networks.feature_net import FeatureNet, FrozenFeatures
 from training.networks.pose_net import PoseNet
 from training.tasks.objective import Networks, Objective, Terms
+from training.tasks.schedule import make_optimizer
 from training.tasks.weight_mean import WeightMean
 
 
@@ -41,9 +48,10 @@ class SelfSupervisedTask(pl.LightningModule):
         self.pose_net: PoseNet | None = None
         if config.loss.needs_neighbours:
             self.pose_net = build_pose_net(config.network)
+        self.feature_net = _make_features(config)
         self.depth_mean: WeightMean | None = None
         self.pose_mean: WeightMean | None = None
-        self.objective = Objective(config.loss, config.network, config.run, training_fx)
+        self.objective = Objective(config, training_fx)
         self._validation_sums = torch.zeros(5)
 
     def start_means(self) -> None:
@@ -57,10 +65,10 @@ class SelfSupervisedTask(pl.LightningModule):
     def best_networks(self) -> Networks:
         """What is validated and exported: the running means, where there are any."""
         if self.depth_mean is None:
-            return Networks(self.depth_net, self.pose_net)
+            return Networks(self.depth_net, self.pose_net, self.feature_net)
         pose: Any = self.pose_mean.mean if self.pose_mean is not None else None
         depth: Any = self.depth_mean.mean
-        return Networks(depth, pose)
+        return Networks(depth, pose, self.feature_net)
 
     def terms(self, batch: Batch) -> Terms:
         """The objective of the best networks on a batch as it is, without augmentation."""
@@ -72,7 +80,7 @@ class SelfSupervisedTask(pl.LightningModule):
         seed, step = self._config.run.seed, self.global_step
         torch.manual_seed(hash((seed, step)))
         batch, images01, coloured01 = augment.augmented(self._config.augment, seed, step, batch)
-        networks = Networks(self.depth_net, self.pose_net)
+        networks = Networks(self.depth_net, self.pose_net, self.feature_net)
         terms = self.objective(networks, batch, images01, coloured01)
         for name, value in terms.scalars().items():
             self.log(f'train/{name}', value, prog_bar=name == 'loss')
@@ -114,30 +122,19 @@ class SelfSupervisedTask(pl.LightningModule):
         groups = [{'params': list(self.depth_net.parameters()), 'lr': config.lr}]
         if self.pose_net is not None:
             groups.append({'params': list(self.pose_net.parameters()), 'lr': config.pose_rate})
-        optimizer = torch.optim.AdamW(
-            groups, lr=config.lr, weight_decay=config.weight_decay, fused=True
-        )
-        total = self._total_steps
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: rate_factor(config, step, total)
-        )
-        return {
-            'optimizer': optimizer,
-            'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
-        }
+        if isinstance(self.feature_net, FeatureNet):
+            groups.append({'params': list(self.feature_net.parameters()), 'lr': config.lr})
+        return make_optimizer(config, groups, self._total_steps)
 
 
-def rate_factor(config: OptimizerConfig, step: int, total: int) -> float:
-    """Learning rate of a step over config.lr."""
-    if step < config.warmup_steps:
-        return (step + 1) / (config.warmup_steps + 1)
-    done = (step - config.warmup_steps) / max(1, total - config.warmup_steps)
-    if config.schedule is Schedule.COSINE:
-        wave = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-        return config.final_factor + (1 - config.final_factor) * wave
-    if config.schedule is Schedule.STEP:
-        return 1.0 if step < config.step_at * total else config.step_factor
-    return 1.0
+def _make_features(config: TrainConfig) -> FeatureNet | FrozenFeatures | None:
+    """The features that views are matched by: to be trained along, or already trained ones."""
+    if config.loss.feature_metric == 0:
+        return None
+    features = config.features
+    if features.mode is FeatureMode.JOINT:
+        return build_feature_net(features.network)
+    return build_frozen_features(features.network.backbone)
 
 
 def abs_rel(depth_m: Tensor, truth_m: Tensor, scaled: bool) -> Tensor:

@@ -1,0 +1,230 @@
+"""Features first, or along with depth: both phases of a run, and what they are given."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from rendered_frames import CAMERA
+
+from depth_ros.errors import ConfigError, ModelError
+from depth_ros.model import Model
+from depth_ros.synthetic import SyntheticBag, write_bag
+from training.config import BagSource, TrainConfig
+from training.data.module import FrameDataModule, prepare_data
+from training.feature_phase import load_features, read_features
+from training.presets import load_config
+from training.tasks.features import FeatureTask
+from training.tasks.self_supervised import SelfSupervisedTask
+from training.train import RunPaths, run_training
+from training.weights import read_weights
+
+ROOT = Path(__file__).parents[2]
+TINY = ROOT / 'config/training/tiny.yaml'
+SETTINGS = (
+    'run.threads=1', 'run.epochs=2', 'run.steps_per_epoch=4', 'run.checkpoint_every=3',
+    'run.batch_size=2', 'export.evaluate=false', 'augment.zoom=1.2', 'optimizer.clip=35',
+    'network.decoder=featdepth', 'network.decoder_width=8', 'network.pose_motions=1',
+    'network.pose_size=[64, 32]', 'loss.feature_metric=1e-3', 'loss.robust=true',
+    'loss.second_order=true', 'loss.smoothness_edges=0.5', 'features.network.backbone=lcnet_035',
+    'features.network.channels=[4, 4, 8, 8, 8]', 'features.epochs=2', 'features.steps_per_epoch=4',
+    'features.batch_size=2', 'features.size=[64, 64]',
+)  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp('bags') / 'room'
+    write_bag(path, SyntheticBag(seed=4, frames=24, rate_hz=8.0, intrinsics=CAMERA))
+    return path
+
+
+@pytest.fixture(scope='module')
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp('cache')
+
+
+def configure(bag: Path, cache: Path, *overrides: str) -> TrainConfig:
+    return load_config(TINY, [*SETTINGS, f'data.cache={cache}', *overrides], [BagSource(bag)])
+
+
+def quiet(_: str) -> None:
+    """Nobody listens."""
+
+
+def rows(folder: Path, name: str = 'losses.csv') -> list[list[str]]:
+    with (folder / name).open(newline='') as file:
+        return list(csv.reader(file))
+
+
+def column(folder: Path, name: str) -> list[str]:
+    header, *values = rows(folder)
+    return [row[header.index(name)] for row in values]
+
+
+@pytest.fixture(scope='module')
+def finished(bag: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
+    """An uninterrupted run of both phases."""
+    folder = tmp_path_factory.mktemp('finished')
+    paths = RunPaths(folder / 'model', folder / 'run')
+    run_training(configure(bag, cache), paths, quiet)
+    return paths
+
+
+def test_one_run_trains_features_then_depth(finished: RunPaths) -> None:
+    spec = Model.load(finished.out).spec
+    assert spec.family == 'featdepth'
+    assert (spec.width, spec.height) == (96, 64)
+    assert (spec.depth_width, spec.depth_height) == (48, 32)
+    features = finished.workdir / 'features'
+    assert len(rows(features)) == len(rows(finished.workdir)) == 9
+    assert len(rows(features, 'validation.csv')) == 3
+    assert 'nan' not in column(finished.workdir, 'feature_metric')
+    assert set(column(finished.workdir, 'single_view')) == {'nan'}
+    reconstruction = [float(value) for value in column(features, 'reconstruction')]
+    assert reconstruction[-1] < reconstruction[0]
+    assert not any(name.startswith('feature_net') for name in read_weights(finished.out))
+
+
+@pytest.mark.slow
+def test_runs_killed_in_both_phases_have_the_losses_of_whole_ones(
+    bag: Path, cache: Path, finished: RunPaths, tmp_path: Path
+) -> None:
+    workdir = tmp_path / 'run'
+    command = [
+        sys.executable, '-m', 'depth_ros', 'train', '--bag', str(bag), '--preset', str(TINY),
+        '--out', str(tmp_path / 'model'), '--workdir', str(workdir),
+    ]  # fmt: skip
+    for override in (*SETTINGS, f'data.cache={cache}'):
+        command += ['--set', override]
+    run_until(command, workdir / 'features', 5)
+    run_until([*command, '--resume'], workdir, 1)
+    run_until([*command, '--resume'], workdir, 5)
+    done = subprocess.run([*command, '--resume'], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for part in ('.', 'features'):
+        for name in ('losses.csv', 'validation.csv'):
+            assert rows(workdir / part, name) == rows(finished.workdir / part, name)
+    resumed, whole = read_weights(tmp_path / 'model'), read_weights(finished.out)
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value, atol=0, rtol=0)
+
+
+def run_until(command: Sequence[str], folder: Path, step: int) -> None:
+    """Kill the command with SIGKILL once it has logged this step in the folder."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 200
+    while process.poll() is None and time.monotonic() < deadline:
+        if (folder / 'losses.csv').exists() and len(rows(folder)) > step:
+            break
+        time.sleep(0.02)
+    assert process.poll() is None
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize('place', ['workdir', 'file'])
+def test_features_of_an_earlier_run_serve_another(
+    bag: Path, cache: Path, finished: RunPaths, tmp_path: Path, place: str
+) -> None:
+    """Here Monodepth2's networks, beside which the feature-metric loss is a loss like others."""
+    source = finished.workdir
+    if place == 'file':
+        source = source / 'features/features.pt'
+    config = configure(
+        bag, cache, f'features.init={source}', 'network.decoder=monodepth2', 'run.epochs=1',
+    )  # fmt: skip
+    paths = RunPaths(tmp_path / 'model', tmp_path / 'run')
+    run_training(config, paths, quiet)
+    assert not (paths.workdir / 'features').exists()
+    assert 'nan' not in column(paths.workdir, 'feature_metric')
+    spec = Model.load(paths.out).spec
+    assert (spec.family, spec.depth_width) == ('monodepth2', 96)
+
+
+def test_joint_training_has_one_phase(bag: Path, cache: Path, tmp_path: Path) -> None:
+    config = configure(
+        bag, cache, 'features.mode=joint', 'run.epochs=1', 'optimizer.ema_decay=0.9'
+    )
+    paths = RunPaths(tmp_path / 'model', tmp_path / 'run')
+    run_training(config, paths, quiet)
+    assert not (paths.workdir / 'features').exists()
+    for name in ('feature_metric', 'single_view'):
+        assert 'nan' not in column(paths.workdir, name)
+    assert not any(name.startswith('feature_net') for name in read_weights(paths.out))
+
+
+@pytest.mark.parametrize('mode', ['separate', 'joint'])
+def test_a_step_changes_what_is_to_learn_and_nothing_else(
+    bag: Path, cache: Path, mode: str
+) -> None:
+    config = configure(bag, cache, f'features.mode={mode}', 'loss.automask=false')
+    task = SelfSupervisedTask(config, CAMERA.fx, 10).train()
+    batch = next(iter(FrameDataModule(config, prepare_data(config, quiet)).train_dataloader()))
+    before = {name: value.clone() for name, value in task.state_dict().items()}
+    optimizer = task.configure_optimizers()['optimizer']
+    task.log = lambda *_args, **_options: None  # type: ignore[method-assign]
+    task.training_step(batch, 0).backward()
+    optimizer.step()
+    changed = {name for name, value in task.state_dict().items() if not value.equal(before[name])}
+    for part in ('depth_net.', 'pose_net.'):
+        assert any(name.startswith(part) for name in changed)
+    learns = {name for name in changed if name.startswith('feature_net.')}
+    assert bool(learns) == (mode == 'joint')
+    if mode == 'joint':
+        assert any('decoder' in name for name in learns)
+        assert any('encoder' in name for name in learns)
+
+
+def test_depth_alone_is_judged_without_what_features_learn(bag: Path, cache: Path) -> None:
+    config = configure(bag, cache, 'features.mode=joint')
+    task = SelfSupervisedTask(config, CAMERA.fx, 10).eval()
+    batch = next(iter(FrameDataModule(config, prepare_data(config, quiet)).val_dataloader()))
+    with torch.no_grad():
+        terms = task.terms(batch)
+    assert float(terms.total - terms.depth_loss) == pytest.approx(
+        float(terms.single_view), rel=1e-4
+    )
+    assert terms.depth_m.shape[-2:] == batch.depth_m.shape[-2:]
+
+
+def test_features_that_do_not_fit_are_refused(
+    bag: Path, cache: Path, finished: RunPaths, tmp_path: Path
+) -> None:
+    weights = read_features(finished.workdir)
+    wider = configure(bag, cache, 'features.network.channels=[4, 4, 8, 8, 16]')
+    with pytest.raises(ModelError, match=r'features\.pt: decoder\.first\.3\.conv\.weight is'):
+        load_features(FeatureTask(wider, 10).feature_net, weights)
+    with pytest.raises(ModelError, match='no features were trained there by themselves'):
+        read_features(tmp_path)
+    given = replace(wider, features=replace(wider.features, init=tmp_path / 'none.pt'))
+    with pytest.raises(ModelError, match=r'none\.pt is missing'):
+        run_training(given, RunPaths(tmp_path / 'model', tmp_path / 'run'), quiet)
+
+
+@pytest.mark.parametrize(
+    ('override', 'message'),
+    [
+        ('features.size=[100, 64]', r'features\.size \(100, 64\) must be two multiples of 32'),
+        ('features.epochs=0', r'features\.epochs 0 must be 1 or more'),
+        ('features.convergent=-1', r'features\.convergent -1\.0 must be 0 or more'),
+        ('features.mode=both', r"features\.mode is 'both' \(allowed: separate, joint\)"),
+        ('loss.feature_metric=-1', r'loss\.feature_metric -1\.0 must be 0 or more'),
+    ],
+)
+def test_impossible_values_are_refused(
+    bag: Path, cache: Path, override: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        configure(bag, cache, override)

@@ -1,0 +1,142 @@
+"""The first phase of a run that matches learnt features: the auto-encoder, trained or given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from depth_ros.errors import DepthRosError, ModelError
+from training.callbacks import BEST, LogFields
+from training.config import FeatureMode, Monitor, TrainConfig
+from training.data.module import FrameDataModule, TrainingData
+from training.featdepth_checkpoints import is_official_file, read_official_features
+from training.fitting import fit
+from training.networks.feature_net import FeatureNet, FrozenFeatures
+from training.state_files import fill_strictly, read_weights_file
+from training.tasks.features import FeatureTask
+
+FEATURES_FOLDER = 'features'
+FEATURES_FILE = 'features.pt'
+_FIELDS = LogFields(('loss', 'reconstruction', 'discriminative', 'convergent'), ('loss',))
+_NET = 'feature_net.'
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FeatureWeights:
+    """Weights of a FeatureNet under the names of its modules, and where they come from.
+
+    Official files of models trained separately hold an encoder only.
+    """
+
+    state: Mapping[str, Tensor]
+    source: Path
+
+
+def prepare_features(
+    config: TrainConfig, workdir: Path, data: TrainingData, progress: Progress
+) -> FeatureWeights | None:
+    """Read the features that are given, else train them, going on where a killed run stopped.
+
+    Args:
+        config: of the run.
+        workdir: of the run; the features are kept in a folder below it.
+        data: of the run.
+        progress: told what happens.
+
+    Returns:
+        None where nothing is matched, or the features are trained along from their beginning.
+
+    Raises:
+        ModelError: what is given are no features.
+        DepthRosError: the loss is not finite, or the disk is full.
+    """
+    if config.loss.feature_metric == 0:
+        return None
+    if config.features.init is not None:
+        return read_features(config.features.init)
+    if config.features.mode is FeatureMode.JOINT:
+        return None
+    folder = workdir / FEATURES_FOLDER
+    if not (folder / FEATURES_FILE).exists():
+        _train_features(_own_run(config), folder, data, progress)
+    return read_features(folder / FEATURES_FILE)
+
+
+def read_features(source: Path) -> FeatureWeights:
+    """Features of a run's workdir, a features.pt, or an official FeatDepth file.
+
+    Raises:
+        ModelError: there are none, or the file is damaged.
+    """
+    if source.is_dir():
+        source = source / FEATURES_FOLDER / FEATURES_FILE
+        if not source.is_file():
+            raise ModelError(f'{source} is missing: no features were trained there by themselves')
+    contents = read_weights_file(source)
+    if is_official_file(contents):
+        return FeatureWeights(read_official_features(contents, source), source)
+    return FeatureWeights(contents, source)
+
+
+def load_features(net: FeatureNet | FrozenFeatures, weights: FeatureWeights) -> None:
+    """Fill a net strictly; of frozen features only the part that they keep.
+
+    Raises:
+        ModelError: the weights belong to another network; the message names their source.
+    """
+    state = dict(weights.state)
+    if isinstance(net, FrozenFeatures):
+        state = {name: state[name] for name in net.state_dict() if name in state}
+    fill_strictly(net, state, weights.source)
+
+
+def _own_run(config: TrainConfig) -> TrainConfig:
+    """The configuration with length and optimiser of the features' training."""
+    features = config.features
+    run = replace(
+        config.run,
+        batch_size=features.batch_size,
+        epochs=features.epochs,
+        steps_per_epoch=features.steps_per_epoch,
+        monitor=Monitor.LOSS,
+        early_stop_epochs=0,
+    )
+    return replace(config, run=run, optimizer=features.optimizer)
+
+
+def _train_features(
+    config: TrainConfig, folder: Path, data: TrainingData, progress: Progress
+) -> None:
+    module = FrameDataModule(config, data)
+    task = FeatureTask(config, module.total_steps)
+    if config.run.channels_last:
+        task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    progress(f'first phase: features, {module.total_steps} steps')
+    folder.mkdir(parents=True, exist_ok=True)
+    fit(config, folder, task, module, _FIELDS, [], lambda text: progress(f'features: {text}'))
+    state = task.state_dict()
+    if (folder / BEST).exists():
+        state = torch.load(folder / BEST, map_location='cpu', weights_only=False)['state_dict']
+    _save(
+        {name.removeprefix(_NET): value for name, value in state.items()
+         if name.startswith(_NET)},
+        folder / FEATURES_FILE,
+    )
+    progress(f'features written to {folder / FEATURES_FILE}; they stay as they are')
+
+
+def _save(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write a file that is whole or not there: it marks the end of the phase."""
+    aside = path.with_suffix('.partial')
+    try:
+        torch.save(dict(state), aside)
+        os.replace(aside, path)
+    except (OSError, RuntimeError) as error:
+        aside.unlink(missing_ok=True)
+        raise DepthRosError(f'cannot write {path}: {error}') from None

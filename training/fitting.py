@@ -1,0 +1,94 @@
+"""One training of one task with Lightning: from its last checkpoint on, if there is one."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from training.callbacks import LAST, Checkpoints, CsvLog, Epochs, LogFields
+from training.config import TrainConfig
+from training.data.module import FrameDataModule
+
+Progress = Callable[[str], None]
+
+
+def fit(
+    config: TrainConfig,
+    workdir: Path,
+    task: pl.LightningModule,
+    module: FrameDataModule,
+    fields: LogFields,
+    callbacks: Sequence[pl.Callback],
+    progress: Progress,
+) -> None:
+    """Train to the end, keeping checkpoints and logs in workdir.
+
+    Args:
+        config: its run and optimizer are those of this training.
+        workdir: where an earlier, interrupted call left last.ckpt, this one goes on.
+        task: to train.
+        module: its batches.
+        fields: what the task logs.
+        callbacks: beside those of every training.
+        progress: told every validation.
+
+    Raises:
+        DepthRosError: the loss is not finite, or the disk is full.
+        KeyboardInterrupt: the user stopped it.
+    """
+    last = workdir / LAST if (workdir / LAST).exists() else None
+    start = _step_of(last) if last else 0
+    module.start_at(start)
+    run = config.run
+    # A bar in a log file would be one line a step.
+    bars = [TQDMProgressBar(refresh_rate=run.log_every)] if sys.stderr.isatty() else []
+    steps = module.steps_per_epoch
+    checkpoints = Checkpoints(
+        workdir, run.checkpoint_every, steps if module.validates else 0,
+        f'validation/{run.monitor.value}', run.early_stop_epochs,
+    )  # fmt: skip
+    trainer = pl.Trainer(
+        accelerator={'auto': 'auto', 'cpu': 'cpu', 'cuda': 'gpu'}[run.device],
+        devices=1,
+        max_epochs=1,
+        max_steps=module.total_steps,
+        val_check_interval=steps,
+        num_sanity_val_steps=0,
+        gradient_clip_val=config.optimizer.clip,
+        logger=TensorBoardLogger(workdir, name='tensorboard', version=''),
+        log_every_n_steps=run.log_every,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        callbacks=[
+            CsvLog(workdir, run.log_every, start, fields),
+            *callbacks,
+            Epochs(module.total_steps, progress),
+            checkpoints,
+            *bars,
+        ],
+        enable_progress_bar=bool(bars),
+    )
+    trainer.fit(task, module, ckpt_path=last, weights_only=False)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(torch.load(checkpoint, map_location='cpu', weights_only=False)['global_step'])
+
+
+def be_quiet() -> None:
+    """Lightning advertises and warns of what is meant to be so."""
+    for name in ('lightning.pytorch', 'lightning.fabric', 'lightning'):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings('ignore', module='lightning')
+    warnings.filterwarnings('ignore', message='.*does not have many workers.*')

@@ -1,0 +1,119 @@
+"""An official FeatDepth file becomes a model folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from depth_ros.camera import Intrinsics
+from depth_ros.errors import ConfigError
+from depth_ros.model import Fit, ModelSpec, MotionSpec, Precision, ResizeFilter, ScaleKind
+from training.export import TOLERANCE, ExportReport, export_model
+from training.featdepth_checkpoints import PUBLISHED, read_official_featdepth
+from training.samples import render_samples
+
+# A stereo rig is 0.015 unit wide in training, whatever its real width: 36 metres a unit on KITTI.
+NOMINAL_BASELINE = 0.015
+# KITTI: 10 Hz, about a metre between frames. A model without stereo has a unit of its own; this is
+# the ratio that median scaling finds for Monodepth2, whose losses and depth range it shares.
+_INTERVAL_S = 0.1
+_STEP_M = 1.0
+_METRES_PER_MONO_UNIT = 30.0
+_STEP_RAD = 0.02
+# Rough: its snippet error is that of Monodepth2, 0.016 m in five frames, and room above it.
+_SIGMA_TRANSLATION = 0.05
+_SIGMA_ROTATION_RAD = 0.003
+
+
+@dataclass(frozen=True)
+class FeatDepthImport:
+    """How an official file is read, which says neither its size nor its camera.
+
+    width, height: of the input that it was trained at. fx_norm, fy_norm: focal lengths of the
+    training camera divided by image width and height. baseline_m: of the stereo rig trained
+    with; None: trained without one. max_depth: of its range, which begins at 0.1.
+    """
+
+    precision: Precision = Precision.FP32
+    width: int = 1024
+    height: int = 320
+    fx_norm: float = 0.58
+    fy_norm: float = 1.92
+    baseline_m: float | None = None
+    max_depth: float = 100.0
+
+    def __post_init__(self) -> None:
+        for name in ('width', 'height'):
+            value = getattr(self, name)
+            if value < 32 or value % 32:
+                raise ConfigError(f'{name} is {value}; need a multiple of 32')
+        for name in ('fx_norm', 'fy_norm', 'baseline_m'):
+            value = getattr(self, name)
+            if value is not None and not 0.0 < value < 100.0:
+                raise ConfigError(f'{name} is {value}; need a number between 0 and 100')
+        if not PUBLISHED.min_depth < self.max_depth < 1e4:
+            raise ConfigError(
+                f'max_depth is {self.max_depth}; need a number between {PUBLISHED.min_depth} '
+                'and 10000'
+            )
+
+    @property
+    def unit_m(self) -> float | None:
+        """Metres in one unit of the network; None: up to scale."""
+        return None if self.baseline_m is None else self.baseline_m / NOMINAL_BASELINE
+
+
+def import_featdepth(file: Path, out: Path, settings: FeatDepthImport) -> ExportReport:
+    """Reads `file` strictly, writes the model folder `out`.
+
+    Raises ModelError for a file that is no official model or a graph that differs from torch.
+    """
+    official = read_official_featdepth(file)
+    camera = Intrinsics(
+        settings.fx_norm * settings.width,
+        settings.fy_norm * settings.height,
+        0.5 * settings.width,
+        0.5 * settings.height,
+        settings.width,
+        settings.height,
+    )
+    stride = official.depth_net.finest_stride
+    return export_model(
+        official.depth_net,
+        official.pose_net,
+        _spec(settings, camera, stride, out.name, file.name),
+        render_samples(camera),
+        out,
+        settings.unit_m or 1.0,
+    )
+
+
+def _spec(
+    settings: FeatDepthImport, camera: Intrinsics, stride: int, name: str, source: str
+) -> ModelSpec:
+    unit = settings.unit_m or 1.0
+    metric = settings.unit_m is not None
+    return ModelSpec(
+        name=name,
+        family='featdepth',
+        width=settings.width,
+        height=settings.height,
+        depth_width=settings.width // stride,
+        depth_height=settings.height // stride,
+        precision=settings.precision,
+        min_depth=PUBLISHED.min_depth * unit,
+        max_depth=settings.max_depth * unit,
+        scale=ScaleKind.METRIC if metric else ScaleKind.UP_TO_SCALE,
+        scale_source='stereo baseline' if metric else 'none',
+        intrinsics=camera,
+        fit=Fit.STRETCH,
+        resize_filter=ResizeFilter.LANCZOS,
+        motion=MotionSpec(
+            interval_s=_INTERVAL_S,
+            translation=_STEP_M if metric else _STEP_M / _METRES_PER_MONO_UNIT,
+            rotation_rad=_STEP_RAD,
+            sigma_translation=_SIGMA_TRANSLATION,
+            sigma_rotation_rad=_SIGMA_ROTATION_RAD,
+        ),
+        licence='unknown; ask who published the weights',
+        training_run=f'imported from the FeatDepth file {source}',
+        tolerance=TOLERANCE[settings.precision],
+    )
