@@ -23,13 +23,13 @@ from depth_ros import bags
 from depth_ros.camera import Intrinsics
 from depth_ros.cli.train import find_preset
 from depth_ros.synthetic import SyntheticBag, write_bag
-from training.fitting import be_quiet
 from training.allocator import keep_freed_memory
 from training.checkpoints import load_official
 from training.config import ArithmeticPrecision, BagSource, TrainConfig
 from training.data import augment
 from training.data.batch import NEXT, PREVIOUS, TARGET, Batch
 from training.data.module import FrameDataModule, prepare_data
+from training.fitting import be_quiet
 from training.geometry import intrinsics_matrix
 from training.presets import load_config
 from training.tasks.objective import Networks

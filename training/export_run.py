@@ -9,6 +9,7 @@ from depth_ros.model import Precision
 from training.callbacks import BEST, LAST
 from training.data.module import FrameDataModule, prepare_data
 from training.finish import finish
+from training.held_scale import read_held_scale
 from training.initial import load_task_weights
 from training.tasks.self_supervised import SelfSupervisedTask
 from training.train import read_run_config
@@ -33,4 +34,4 @@ def export_run(
     task = SelfSupervisedTask(config, data.training.fx, steps)
     task.start_means()
     load_task_weights(task, found[0])
-    finish(config, out, task, data, progress)
+    finish(config, out, task, data, progress, read_held_scale(workdir))

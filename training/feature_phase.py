@@ -16,9 +16,11 @@ from training.config import FeatureMode, Monitor, TrainConfig
 from training.data.module import FrameDataModule, TrainingData
 from training.featdepth_checkpoints import is_official_file, read_official_features
 from training.fitting import fit
+from training.networks.build import build_frozen_features
 from training.networks.feature_net import FeatureNet, FrozenFeatures
 from training.state_files import fill_strictly, read_weights_file
 from training.tasks.features import FeatureTask
+from training.weights import WEIGHTS_FILE, read_weights
 
 FEATURES_FOLDER = 'features'
 FEATURES_FILE = 'features.pt'
@@ -69,11 +71,15 @@ def prepare_features(
 
 
 def read_features(source: Path) -> FeatureWeights:
-    """Features of a run's workdir, a features.pt, or an official FeatDepth file.
+    """Features of a run's workdir, a model folder, a features.pt, or an official FeatDepth file.
+
+    A model folder holds the part that matching needs.
 
     Raises:
         ModelError: there are none, or the file is damaged.
     """
+    if (source / WEIGHTS_FILE).is_file():
+        return _of_model(source)
     if source.is_dir():
         source = source / FEATURES_FOLDER / FEATURES_FILE
         if not source.is_file():
@@ -94,6 +100,28 @@ def load_features(net: FeatureNet | FrozenFeatures, weights: FeatureWeights) -> 
     if isinstance(net, FrozenFeatures):
         state = {name: state[name] for name in net.state_dict() if name in state}
     fill_strictly(net, state, weights.source)
+
+
+def matched_weights(net: FeatureNet | FrozenFeatures | None) -> dict[str, Tensor]:
+    """The weights that matching needs, as they are kept in a model folder."""
+    if net is None:
+        return {}
+    names = net.state_dict()
+    if isinstance(net, FeatureNet):
+        names = build_frozen_features(net.encoder.name).state_dict()
+    state = net.state_dict()
+    return {_NET + name: state[name] for name in names}
+
+
+def _of_model(folder: Path) -> FeatureWeights:
+    state = {
+        name.removeprefix(_NET): value
+        for name, value in read_weights(folder).items()
+        if name.startswith(_NET)
+    }
+    if not state:
+        raise ModelError(f'{folder} was trained without learnt features')
+    return FeatureWeights(state, folder)
 
 
 def _own_run(config: TrainConfig) -> TrainConfig:

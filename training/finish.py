@@ -13,8 +13,11 @@ from training.config import MotionTeacher, TrainConfig
 from training.data.batch import Batch
 from training.data.module import FrameDataModule, TrainingData
 from training.export import TOLERANCE, export_model
+from training.feature_phase import matched_weights
+from training.held_scale import HeldScale, measure_log_depths
 from training.initial import exported_state
 from training.measure import describe_motion, find_motions, fit_unit, predict_motions
+from training.model_settings import save_settings
 from training.samples import render_samples
 from training.tasks.self_supervised import SelfSupervisedTask
 from training.weights import save_weights
@@ -29,6 +32,7 @@ def finish(
     task: SelfSupervisedTask,
     data: TrainingData,
     progress: Progress,
+    held: HeldScale | None = None,
 ) -> None:
     """Measure motion and scale, export, keep weights beside the graphs.
 
@@ -38,6 +42,7 @@ def finish(
         task: with the weights to export.
         data: what it was trained on.
         progress: told what happens.
+        held: metres that the run began with, for networks that nothing else makes metric.
 
     Raises:
         ModelError: the folder cannot be written, or a graph differs from torch.
@@ -46,22 +51,27 @@ def finish(
     unit, motion, source = 1.0, None, supervision_source(config)
     networks = task.best_networks
     if networks.pose is not None:
-        motions = predict_motions(task, _judged(config, data))
+        motions = predict_motions(task, judged_batches(config, data))
         fitted = None
         if source is None and config.export.odometry_scale:
             by_features = config.loss.motion > 0 and config.loss.teacher is MotionTeacher.FEATURES
             fitted = fit_unit(
-                find_motions(task, _judged(config, data)) if by_features else motions
+                find_motions(task, judged_batches(config, data)) if by_features else motions
             )
         if fitted is not None:
             unit, source = fitted, 'odometry'
             progress(f'scale fitted to odometry: one unit of the networks is {unit:.4g} m')
+        if source is None and held is not None:
+            unit = held.unit_of(measure_log_depths(task, judged_batches(config, data)))
+            source = held.source
+            progress(f'scale held from the start: one unit of the networks is {unit:.4g} m')
         motion = describe_motion(motions, unit)
     spec = make_spec(config, data.training, unit, source, motion)
     samples = render_samples(data.training)
     report = export_model(networks.depth, networks.pose, spec, samples, out, unit)
     if config.export.weights:
-        save_weights(exported_state(task.state_dict()), out)
+        save_weights(exported_state(task.state_dict()) | matched_weights(task.feature_net), out)
+        save_settings(config, out)
     progress(
         f'{out}: {report.size_bytes / 1e6:.1f} MB, {spec.scale.value} ({spec.scale_source}), '
         f'graphs differ from torch by {report.depth_difference:.1e} at most'
@@ -127,7 +137,7 @@ def make_spec(
     )
 
 
-def _judged(config: TrainConfig, data: TrainingData) -> Iterable[Batch]:
+def judged_batches(config: TrainConfig, data: TrainingData) -> Iterable[Batch]:
     """Batches of validation frames; of those trained on where none were kept."""
     module = FrameDataModule(config, data)
     validates = any(bag.targets for bag in data.validation)

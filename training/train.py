@@ -16,8 +16,9 @@ from training.callbacks import BEST, LAST, LOG_FIELDS, Pictures
 from training.config import TrainConfig
 from training.data.module import FrameDataModule, TrainingData, prepare_data
 from training.feature_phase import load_features, prepare_features
-from training.finish import finish
+from training.finish import finish, judged_batches
 from training.fitting import be_quiet, fit
+from training.held_scale import hold_scale, read_held_scale
 from training.initial import load_initial, load_task_weights
 from training.judge import judge_model
 from training.strict import parse, to_plain
@@ -70,6 +71,9 @@ def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> No
         load_features(task.feature_net, features)
     if paths.init is not None and last is None:
         load_initial(task, paths.init)
+        if config.export.hold_scale:
+            frames = judged_batches(config, data)
+            hold_scale(task, frames, paths.init, config.network.min_depth, paths.workdir)
     task.start_means()
     if config.run.channels_last:
         task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -79,7 +83,7 @@ def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> No
     if best.exists():
         progress(f'exporting the best checkpoint, {best}')
         load_task_weights(task, best)
-    finish(config, paths.out, task, data, progress)
+    finish(config, paths.out, task, data, progress, read_held_scale(paths.workdir))
     if config.export.evaluate:
         report = paths.workdir / 'evaluation'
         judge_model(config, data, paths.out, paths.init, report, progress)

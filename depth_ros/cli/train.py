@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from training.config import BagSource, TrainConfig
 
 NAME = 'train'
+METHODS = ('monodepth2', 'featdepth')
 HELP = 'train or fine-tune a model on bags'
 
 DESCRIPTION = """\
@@ -23,6 +24,8 @@ hold, and writes a model folder that the node and the other verbs take.
 
   depth_ros train --bag my_bag --out my_model
   depth_ros train --bag my_bag --out my_model --init lite0
+  depth_ros train --bag my_bag --out my_model --method featdepth
+  depth_ros train --bag today --out refined --refine my_model
   depth_ros train --bag a:0-280 --bag b@4 --out m --set loss.depth=1 --set loss.teacher=odometry
   depth_ros train --resume --workdir runs/my_model --out my_model
 
@@ -42,17 +45,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='a bag; of it the images FIRST up to, without, LAST; drawn WEIGHT times as often',
     )  # fmt: skip
     parser.add_argument('--out', type=Path, required=True, help='model folder to make')
-    parser.add_argument(
-        '--preset', default='lite0',
-        help='name of a preset in config/training, or a YAML file (default: lite0)',
-    )  # fmt: skip
+    settings = parser.add_mutually_exclusive_group()
+    settings.add_argument(
+        '--preset', help='name of a preset in config/training, or a YAML file (default: lite0)'
+    )
+    settings.add_argument(
+        '--method', choices=METHODS, help='a published method: the preset of its name'
+    )
     parser.add_argument(
         '--set', action='append', default=[], metavar='KEY=VALUE', dest='overrides',
         help='change a value of the preset, for example run.epochs=40',
     )  # fmt: skip
-    parser.add_argument(
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument(
         '--init', type=Path, metavar='MODEL',
-        help='start from a model, an official Monodepth2 folder, a checkpoint or a workdir',
+        help='start from a model, an official Monodepth2 folder or FeatDepth file, a checkpoint '
+        'or a workdir',
+    )  # fmt: skip
+    start.add_argument(
+        '--refine', type=Path, metavar='MODEL',
+        help='a few steps with a model or workdir on these bags: its settings, changed as '
+        'config/training/refine.yaml says',
+    )  # fmt: skip
+    parser.add_argument(
+        '--features', type=Path, metavar='RUN',
+        help='match the features of an earlier run, its features.pt or an official FeatDepth '
+        'file, instead of training some first',
     )  # fmt: skip
     parser.add_argument('--workdir', type=Path, help='folder of the run (default: runs/OUT)')
     parser.add_argument(
@@ -103,9 +121,28 @@ def run(args: argparse.Namespace) -> int:
             )
             for text in args.bag
         ]
-        config = load_config(find_preset(args.preset), args.overrides, bags)
-    run_training(config, RunPaths(args.out, workdir, args.init, args.resume), _tell)
+        preset, features = _preset(args), args.features
+        changes = None
+        if args.refine is not None:
+            changes = find_preset('refine')
+            features = features or preset.parent
+        overrides = list(args.overrides)
+        if features is not None:
+            overrides.append(f'features.init={features.absolute()}')
+        config = load_config(preset, overrides, bags, changes)
+    init = args.init or args.refine
+    run_training(config, RunPaths(args.out, workdir, init, args.resume), _tell)
     return 0
+
+
+def _preset(args: argparse.Namespace) -> Path:
+    """What is named, else what the model to refine was trained with, else lite0."""
+    name = args.preset or args.method
+    if name is None and args.refine is not None:
+        from training.model_settings import find_settings
+
+        return find_settings(args.refine)
+    return find_preset(name or 'lite0')
 
 
 def _tell(text: str) -> None:

@@ -99,3 +99,28 @@ def test_missing_preset_and_missing_bag(tmp_path: Path) -> None:
         load_config(tmp_path / 'none.yaml', bags=BAGS)
     with pytest.raises(ConfigError, match='no bag to train on'):
         load_config(write(tmp_path, ''))
+
+
+def test_a_preset_changes_its_base_section_by_section(tmp_path: Path) -> None:
+    write(tmp_path, 'name: below\noptimizer: {lr: 1e-3, clip: 2}\nrun: {epochs: 7}')
+    above = tmp_path / 'above.yaml'
+    above.write_text('name: above\nbase: preset\noptimizer: {clip: 5}')
+    config = load_config(above, ['run.batch_size=3'], BAGS)
+    assert (config.name, config.optimizer.lr, config.optimizer.clip) == ('above', 1e-3, 5)
+    assert (config.run.epochs, config.run.batch_size) == (7, 3)
+    changes = tmp_path / 'changes.yaml'
+    changes.write_text('optimizer: {lr: 2}')
+    changed = load_config(above, (), BAGS, changes)
+    assert (changed.optimizer.lr, changed.optimizer.clip) == (2, 5)
+    above.write_text('base: lite0')
+    assert load_config(above, bags=BAGS).network.backbone == 'tf_efficientnet_lite0'
+
+
+def test_bases_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    loop = write(tmp_path, 'base: preset')
+    with pytest.raises(ConfigError, match='is its own base'):
+        load_config(loop, bags=BAGS)
+    with pytest.raises(ConfigError, match='base is 3, but must be the name'):
+        load_config(write(tmp_path, 'base: 3'), bags=BAGS)
+    with pytest.raises(ConfigError, match=r'no file .*nothing_like_it\.yaml; beside it'):
+        load_config(write(tmp_path, 'base: nothing_like_it'), bags=BAGS)

@@ -22,6 +22,7 @@ from depth_ros.synthetic import SyntheticBag, write_bag
 from training.config import BagSource, TrainConfig
 from training.data.module import FrameDataModule, prepare_data
 from training.feature_phase import load_features, read_features
+from training.networks.build import build_frozen_features
 from training.presets import load_config
 from training.tasks.features import FeatureTask
 from training.tasks.self_supervised import SelfSupervisedTask
@@ -92,7 +93,8 @@ def test_one_run_trains_features_then_depth(finished: RunPaths) -> None:
     assert set(column(finished.workdir, 'single_view')) == {'nan'}
     reconstruction = [float(value) for value in column(features, 'reconstruction')]
     assert reconstruction[-1] < reconstruction[0]
-    assert not any(name.startswith('feature_net') for name in read_weights(finished.out))
+    kept = {name for name in read_weights(finished.out) if name.startswith('feature_net.')}
+    assert kept == {f'feature_net.{n}' for n in build_frozen_features('lcnet_035').state_dict()}
 
 
 @pytest.mark.slow
@@ -134,14 +136,14 @@ def run_until(command: Sequence[str], folder: Path, step: int) -> None:
     process.wait()
 
 
-@pytest.mark.parametrize('place', ['workdir', 'file'])
+@pytest.mark.parametrize('place', ['workdir', 'file', 'model'])
 def test_features_of_an_earlier_run_serve_another(
     bag: Path, cache: Path, finished: RunPaths, tmp_path: Path, place: str
 ) -> None:
     """Here Monodepth2's networks, beside which the feature-metric loss is a loss like others."""
-    source = finished.workdir
-    if place == 'file':
-        source = source / 'features/features.pt'
+    workdir = finished.workdir
+    places = {'workdir': workdir, 'file': workdir / 'features/features.pt', 'model': finished.out}
+    source = places[place]
     config = configure(
         bag, cache, f'features.init={source}', 'network.decoder=monodepth2', 'run.epochs=1',
     )  # fmt: skip
@@ -162,7 +164,7 @@ def test_joint_training_has_one_phase(bag: Path, cache: Path, tmp_path: Path) ->
     assert not (paths.workdir / 'features').exists()
     for name in ('feature_metric', 'single_view'):
         assert 'nan' not in column(paths.workdir, name)
-    assert not any(name.startswith('feature_net') for name in read_weights(paths.out))
+    assert not any('decoder' in name for name in read_features(paths.out).state)
 
 
 @pytest.mark.parametrize('mode', ['separate', 'joint'])

@@ -15,7 +15,7 @@ from torch import nn
 from depth_ros import synthetic
 from depth_ros.camera import Intrinsics
 from depth_ros.errors import ConfigError
-from training.config import AugmentConfig, LossConfig, MotionTeacher, RunConfig
+from training.config import AugmentConfig, LossConfig, MotionTeacher, TrainConfig
 from training.data.augment import change_geometry, draw, to_unit_images
 from training.data.batch import STEREO, TARGET, Batch
 from training.geometry import (

@@ -44,6 +44,7 @@ class RunConfig:
         checkpoint_every: steps between checkpoints that a resume starts from.
         monitor: what the best checkpoint goes by.
         early_stop_epochs: epochs without improvement that end the run; 0: never.
+        freeze_batch_norm: keep the statistics that batch norms begin with: for small batches.
     """
 
     seed: int = 0
@@ -58,6 +59,7 @@ class RunConfig:
     checkpoint_every: int = 200
     monitor: Monitor = Monitor.LOSS
     early_stop_epochs: int = 0
+    freeze_batch_norm: bool = False
 
     def __post_init__(self) -> None:
         for name in ('batch_size', 'epochs', 'log_every', 'checkpoint_every'):
@@ -82,6 +84,8 @@ class ExportConfig:
         licence: of the weights, as the model folder states it.
         odometry_scale: fit one factor to the odometry of the bags, where the model is up to
             scale and there is odometry, and fold it into the graphs.
+        hold_scale: where nothing else makes the model metric, and the run began with a metric
+            model folder, keep its metres.
         weights: keep the weights beside the graphs, so that the model can be fine-tuned.
         evaluate: measure the exported model on the validation frames.
     """
@@ -89,6 +93,7 @@ class ExportConfig:
     precision: Precision = Precision.FP32
     licence: str = 'unknown'
     odometry_scale: bool = True
+    hold_scale: bool = False
     weights: bool = True
     evaluate: bool = True
 

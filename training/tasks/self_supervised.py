@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.config import FeatureMode, TrainConfig
 from training.data import augment
@@ -53,6 +53,15 @@ class SelfSupervisedTask(pl.LightningModule):
         self.pose_mean: WeightMean | None = None
         self.objective = Objective(config, training_fx)
         self._validation_sums = torch.zeros(5)
+
+    def train(self, mode: bool = True) -> SelfSupervisedTask:
+        """Training or evaluation mode; frozen batch norms stay in the latter."""
+        super().train(mode)
+        if self._config.run.freeze_batch_norm:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
 
     def start_means(self) -> None:
         """Begin the running mean of weights, where one is wanted, from the present weights."""

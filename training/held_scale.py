@@ -1,0 +1,96 @@
+"""The metres of a model, held while it is refined on bags that tell none.
+
+From images alone depth is learnt up to a factor, which drifts. The model that the run begins with
+knows it: at the end the depth of the same frames is compared with what it was at the start.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from depth_ros.errors import DepthRosError, ModelError
+from depth_ros.model import Model, ScaleKind
+from training.data.batch import Batch
+from training.tasks.self_supervised import SelfSupervisedTask
+
+_FILE = 'held_scale.json'
+
+
+@dataclass(frozen=True)
+class HeldScale:
+    """What the networks knew of metres when the run began.
+
+    Attributes:
+        unit_m: metres in one of their units.
+        source: where the model says that its metres come from.
+        log_depths: logarithm of each frame's median depth, in units.
+    """
+
+    unit_m: float
+    source: str
+    log_depths: tuple[float, ...]
+
+    def unit_of(self, log_depths: np.ndarray) -> float:
+        """Metres in a unit of networks that now see these depths on the same frames."""
+        return self.unit_m * float(np.exp(np.median(np.array(self.log_depths) - log_depths)))
+
+
+def measure_log_depths(task: SelfSupervisedTask, batches: Iterable[Batch]) -> np.ndarray:
+    """Logarithm of each frame's median depth in units of the networks, as exported, [n]."""
+    rows = []
+    was_training = task.training
+    task.eval()
+    with torch.no_grad():
+        for batch in batches:
+            depth = task.terms(Batch(*(field.to(task.device) for field in batch))).depth_m
+            rows.append(depth.flatten(1).median(1).values.log().double().cpu().numpy())
+    task.train(was_training)
+    return np.concatenate(rows)
+
+
+def hold_scale(
+    task: SelfSupervisedTask,
+    batches: Iterable[Batch],
+    model: Path,
+    min_depth: float,
+    workdir: Path,
+) -> None:
+    """Note the metres that a run begins with, if it begins with a metric model folder.
+
+    Args:
+        task: with the model's weights.
+        batches: frames to compare at the end.
+        model: what the run begins with.
+        min_depth: of the networks' range in their unit.
+        workdir: of the run, where the note is kept.
+
+    Raises:
+        DepthRosError: the note cannot be written.
+    """
+    try:
+        spec = Model.load(model).spec
+    except ModelError:
+        return  # a checkpoint or official files, which do not tell
+    if spec.scale is not ScaleKind.METRIC:
+        return
+    depths = measure_log_depths(task, batches)
+    held = HeldScale(spec.min_depth / min_depth, spec.scale_source, tuple(depths.tolist()))
+    try:
+        (workdir / _FILE).write_text(json.dumps(asdict(held)))
+    except OSError as error:
+        raise DepthRosError(f'cannot write {workdir / _FILE}: {error.strerror}') from None
+
+
+def read_held_scale(workdir: Path) -> HeldScale | None:
+    """What hold_scale noted; None where it noted nothing."""
+    path = workdir / _FILE
+    if not path.is_file():
+        return None
+    values = json.loads(path.read_text())
+    return HeldScale(values['unit_m'], values['source'], tuple(values['log_depths']))
