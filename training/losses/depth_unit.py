@@ -21,10 +21,11 @@ class DepthUnitLoss(nn.Module):
     over metres as P measurements tell, found with this depth, NaN where unknown, no gradient
     -> scalar, 0 (with gradient 0) when nothing is known. The excess grows by 1 with mean log
     depth, so that the gradient is exact though none went through the tracking. What exceeds
-    `outlier` counts linearly.
+    `outlier` counts linearly: nearly a median over pairs, and stiff enough near zero to hold
+    against motions whose length does not quite fit the depth they were found with.
     """
 
-    def __init__(self, outlier: float = 0.2) -> None:
+    def __init__(self, outlier: float = 0.05) -> None:
         super().__init__()
         self.outlier = outlier
 
@@ -40,11 +41,10 @@ class DepthUnitLoss(nn.Module):
         return (loss * known).sum() / (self.outlier * known.sum().clamp(min=1))
 
 
-def travel_excess(motions: Tensor, travelled_m: Tensor) -> Tensor:
-    """log(L / m) [P, B] of motions found with predicted depth, NaN where unknown or too short.
+def travel_excess(length: Tensor, travelled_m: Tensor) -> Tensor:
+    """log(L / m) of ways L found with predicted depth, NaN where unknown or too short.
 
-    motions [P, B, 4, 4], NaN where unknown; travelled_m [P, B], NaN where unknown.
+    length and travelled_m [P, B], NaN where unknown.
     """
-    length = torch.linalg.vector_norm(motions[..., :3, 3], dim=-1)
     known = (length > 0) & (travelled_m > _SHORTEST_M)  # false for NaN
     return torch.where(known, length / travelled_m, torch.full_like(length, float('nan'))).log()

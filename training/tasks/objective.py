@@ -28,7 +28,7 @@ from training.networks.feature_net import FeatureNet, FrozenFeatures
 from training.networks.pose_net import PoseNet
 from training.tasks.sources import make_views
 from training.tasks.view_terms import ViewTerms
-from training.tracked_depth import stereo_excess
+from training.tracked_depth import lengths_by_rotation, stereo_excess
 from training.tracked_motion import at_travelled_length, tracked_motions
 
 _UNIT_WEIGHT = 0.1
@@ -179,7 +179,10 @@ class Objective(nn.Module):
         if weights.stereo:
             measured.append(stereo_excess(batch, images01, depth_m.detach())[None])
         if weights.velocity > 0:
-            measured.append(travel_excess(taught_T, batch.travelled_m.T))
+            length = lengths_by_rotation(batch, images01, depth_m.detach())
+            by_features = torch.linalg.vector_norm(taught_T[..., :3, 3], dim=-1)
+            length = torch.where(length.isfinite(), length, by_features)
+            measured.append(travel_excess(length, batch.travelled_m.T))
         if measured:
             return self._depth_unit_loss(depth_m, torch.cat(measured))
         return self._drift(depth_m)
