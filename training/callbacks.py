@@ -21,6 +21,8 @@ from training.data.batch import TARGET, Batch
 from training.tasks.self_supervised import SelfSupervisedTask
 
 LAST, BEST = 'last.ckpt', 'best.ckpt'
+PROCESSES = 'processes'
+"""Under which a checkpoint holds their number."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ class Checkpoints(pl.Callback):
         """What a resumed run must know."""
         return {'best': self._best, 'best_step': self._best_step, 'waited': self._waited}
 
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note how many processes make a step: a resumed run needs as many."""
+        checkpoint[PROCESSES] = trainer.world_size
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from `state_dict`."""
         self._best = state_dict['best']
@@ -93,7 +101,7 @@ class Checkpoints(pl.Callback):
         if step <= self._best_step:
             return
         value = float(trainer.callback_metrics[self._monitor])
-        if value < self._best or not (self._folder / BEST).exists():
+        if value < self._best or self._best_step == 0:
             self._best, self._best_step, self._waited = value, step, 0
             save_checkpoint(trainer, self._folder / BEST)
         else:
@@ -106,8 +114,10 @@ def save_checkpoint(trainer: pl.Trainer, path: Path) -> None:
     """Write a checkpoint so that `path` is always whole."""
     aside = path.with_suffix('.partial')
     try:
+        # Every process calls, the first one writes.
         trainer.save_checkpoint(aside)
-        os.replace(aside, path)
+        if trainer.is_global_zero:
+            os.replace(aside, path)
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise DepthRosError(f'cannot write {path}: {error.strerror or error}') from None

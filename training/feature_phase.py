@@ -18,6 +18,7 @@ from training.featdepth_checkpoints import is_official_file, read_official_featu
 from training.fitting import fit
 from training.networks.build import build_frozen_features
 from training.networks.feature_net import FeatureNet, FrozenFeatures
+from training.ranks import Ranks
 from training.state_files import fill_strictly, read_weights_file
 from training.tasks.features import FeatureTask
 from training.weights import WEIGHTS_FILE, read_weights
@@ -41,7 +42,7 @@ class FeatureWeights:
 
 
 def prepare_features(
-    config: TrainConfig, workdir: Path, data: TrainingData, progress: Progress
+    config: TrainConfig, workdir: Path, data: TrainingData, ranks: Ranks, progress: Progress
 ) -> FeatureWeights | None:
     """Read the features that are given, else train them, going on where a killed run stopped.
 
@@ -49,6 +50,7 @@ def prepare_features(
         config: of the run.
         workdir: of the run; the features are kept in a folder below it.
         data: of the run.
+        ranks: this process among those that train together.
         progress: told what happens.
 
     Returns:
@@ -66,7 +68,7 @@ def prepare_features(
         return None
     folder = workdir / FEATURES_FOLDER
     if not (folder / FEATURES_FILE).exists():
-        _train_features(_own_run(config), folder, data, progress)
+        _train_features(_own_run(config), folder, data, ranks, progress)
     return read_features(folder / FEATURES_FILE)
 
 
@@ -139,15 +141,25 @@ def _own_run(config: TrainConfig) -> TrainConfig:
 
 
 def _train_features(
-    config: TrainConfig, folder: Path, data: TrainingData, progress: Progress
+    config: TrainConfig, folder: Path, data: TrainingData, ranks: Ranks, progress: Progress
 ) -> None:
-    module = FrameDataModule(config, data)
-    task = FeatureTask(config, module.total_steps)
+    module = FrameDataModule(config, data, ranks)
+    task = FeatureTask(config, module.total_steps, ranks)
     if config.run.channels_last:
         task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     progress(f'first phase: features, {module.total_steps} steps')
     folder.mkdir(parents=True, exist_ok=True)
-    fit(config, folder, task, module, _FIELDS, [], lambda text: progress(f'features: {text}'))
+    fit(
+        config, folder, task, module, _FIELDS, [], ranks,
+        lambda text: progress(f'features: {text}'),
+    )  # fmt: skip
+    if ranks.is_first:
+        _keep_features(task, folder)
+    ranks.wait()
+    progress(f'features written to {folder / FEATURES_FILE}; they stay as they are')
+
+
+def _keep_features(task: FeatureTask, folder: Path) -> None:
     state = task.state_dict()
     if (folder / BEST).exists():
         state = torch.load(folder / BEST, map_location='cpu', weights_only=False)['state_dict']
@@ -156,7 +168,6 @@ def _train_features(
          if name.startswith(_NET)},
         folder / FEATURES_FILE,
     )
-    progress(f'features written to {folder / FEATURES_FILE}; they stay as they are')
 
 
 def _save(state: Mapping[str, Tensor], path: Path) -> None:

@@ -12,10 +12,13 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 
-from training.callbacks import LAST, Checkpoints, CsvLog, Epochs, LogFields
+from depth_ros.errors import ConfigError
+from training.callbacks import LAST, PROCESSES, Checkpoints, CsvLog, Epochs, LogFields
 from training.config import TrainConfig
 from training.data.module import FrameDataModule
+from training.ranks import Ranks
 
 Progress = Callable[[str], None]
 
@@ -26,7 +29,8 @@ def fit(
     task: pl.LightningModule,
     module: FrameDataModule,
     fields: LogFields,
-    callbacks: Sequence[pl.Callback],
+    pictures: Sequence[pl.Callback],
+    ranks: Ranks,
     progress: Progress,
 ) -> None:
     """Train to the end, keeping checkpoints and logs in workdir.
@@ -37,27 +41,37 @@ def fit(
         task: to train.
         module: its batches.
         fields: what the task logs.
-        callbacks: beside those of every training.
+        pictures: callbacks of the first process, beside those of every training.
+        ranks: this process among those that train together.
         progress: told every validation.
 
     Raises:
+        ConfigError: last.ckpt is of another number of processes.
         DepthRosError: the loss is not finite, or the disk is full.
         KeyboardInterrupt: the user stopped it.
     """
     last = workdir / LAST if (workdir / LAST).exists() else None
-    start = _step_of(last) if last else 0
+    start = _step_of(last, ranks) if last else 0
     module.start_at(start)
     run = config.run
-    # A bar in a log file would be one line a step.
-    bars = [TQDMProgressBar(refresh_rate=run.log_every)] if sys.stderr.isatty() else []
     steps = module.steps_per_epoch
     checkpoints = Checkpoints(
         workdir, run.checkpoint_every, steps if module.validates else 0,
         f'validation/{run.monitor.value}', run.early_stop_epochs,
     )  # fmt: skip
+    callbacks: list[pl.Callback] = [checkpoints]
+    if ranks.is_first:
+        log = CsvLog(workdir, run.log_every, start, fields)
+        callbacks = [log, *pictures, Epochs(module.total_steps, progress), checkpoints]
+        # A bar in a log file would be one line a step.
+        if sys.stderr.isatty():
+            callbacks.append(TQDMProgressBar(refresh_rate=run.log_every))
     trainer = pl.Trainer(
         accelerator={'auto': 'auto', 'cpu': 'cpu', 'cuda': 'gpu'}[run.device],
-        devices=1,
+        devices=ranks.local_count,
+        num_nodes=ranks.machines,
+        # Which networks and scales take part depends on the weights of the losses.
+        strategy=DDPStrategy(find_unused_parameters=True) if ranks.count > 1 else 'auto',
         max_epochs=1,
         max_steps=module.total_steps,
         val_check_interval=steps,
@@ -68,22 +82,24 @@ def fit(
         enable_checkpointing=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        callbacks=[
-            CsvLog(workdir, run.log_every, start, fields),
-            *callbacks,
-            Epochs(module.total_steps, progress),
-            checkpoints,
-            *bars,
-        ],
-        enable_progress_bar=bool(bars),
+        callbacks=callbacks,
+        enable_progress_bar=any(isinstance(one, TQDMProgressBar) for one in callbacks),
     )
     trainer.fit(task, module, ckpt_path=last, weights_only=False)
     if trainer.interrupted:
         raise KeyboardInterrupt
 
 
-def _step_of(checkpoint: Path) -> int:
-    return int(torch.load(checkpoint, map_location='cpu', weights_only=False)['global_step'])
+def _step_of(checkpoint: Path, ranks: Ranks) -> int:
+    """Where the checkpoint's run goes on; as many processes as it had make the same steps."""
+    state = torch.load(checkpoint, map_location='cpu', weights_only=False)
+    processes = state.get(PROCESSES, 1)
+    if processes != ranks.count:
+        raise ConfigError(
+            f'the run of {checkpoint} had {processes} processes, here are {ranks.count}; resume '
+            f'it with torchrun --nproc-per-node={processes}, or give another --workdir'
+        )
+    return int(state['global_step'])
 
 
 def be_quiet() -> None:

@@ -21,6 +21,7 @@ from training.fitting import be_quiet, fit
 from training.held_scale import hold_scale, read_held_scale
 from training.initial import load_initial, load_task_weights
 from training.judge import judge_model
+from training.ranks import Ranks, launched_ranks
 from training.strict import parse, to_plain
 from training.tasks.self_supervised import SelfSupervisedTask
 
@@ -50,7 +51,8 @@ def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> No
     """Train, then export and measure the best checkpoint.
 
     The same config, seed and thread count on a CPU give the same losses, killed and resumed or
-    not.
+    not. Started by torchrun, N processes make steps of N times the batch size together; the first
+    one writes everything.
 
     Raises:
         ConfigError: the configuration does not fit the bags, or the workdir another run.
@@ -61,24 +63,30 @@ def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> No
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
     torch.set_float32_matmul_precision('high')
-    last = _check_workdir(config, paths)
+    ranks = launched_ranks()
+    if not ranks.is_first:
+        progress = _say_nothing
+    last = _check_workdir(config, paths, ranks)
     data = prepare_data(config, progress)
-    _mark_workdir(config, paths.workdir)
-    module = FrameDataModule(config, data)
-    features = prepare_features(config, paths.workdir, data, progress)
-    task = SelfSupervisedTask(config, data.training.fx, module.total_steps)
+    if ranks.is_first:
+        _mark_workdir(config, paths.workdir)
+    module = FrameDataModule(config, data, ranks)
+    features = prepare_features(config, paths.workdir, data, ranks, progress)
+    task = SelfSupervisedTask(config, data.training.fx, module.total_steps, ranks)
     if features is not None and task.feature_net is not None:
         load_features(task.feature_net, features)
     if paths.init is not None and last is None:
         load_initial(task, paths.init)
-        if config.export.hold_scale:
+        if config.export.hold_scale and ranks.is_first:
             frames = judged_batches(config, data)
             hold_scale(task, frames, paths.init, config.network.min_depth, paths.workdir)
     task.start_means()
     if config.run.channels_last:
         task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     pictures = Pictures(paths.workdir)
-    fit(config, paths.workdir, task, module, LOG_FIELDS, [pictures], progress)
+    fit(config, paths.workdir, task, module, LOG_FIELDS, [pictures], ranks, progress)
+    if not ranks.is_first:
+        return
     best = paths.workdir / BEST
     if best.exists():
         progress(f'exporting the best checkpoint, {best}')
@@ -101,9 +109,13 @@ def read_run_config(workdir: Path) -> TrainConfig:
     return parse(TrainConfig, yaml.safe_load(path.read_text()))
 
 
-def _check_workdir(config: TrainConfig, paths: RunPaths) -> Path | None:
+def _check_workdir(config: TrainConfig, paths: RunPaths, ranks: Ranks) -> Path | None:
     """The checkpoint to go on from, if any."""
+    last = paths.workdir / LAST
     marker = paths.workdir / CONFIG_FILE
+    if not ranks.is_first:
+        # The first process may have marked the workdir already.
+        return last if last.exists() else None
     if marker.exists():
         if not paths.resume:
             raise ConfigError(
@@ -119,7 +131,6 @@ def _check_workdir(config: TrainConfig, paths: RunPaths) -> Path | None:
             )
     elif paths.resume:
         read_run_config(paths.workdir)
-    last = paths.workdir / LAST
     return last if last.exists() else None
 
 
@@ -140,6 +151,10 @@ def _differences(one: Any, other: Any, where: str = '') -> list[str]:
             found += _differences(one.get(key), other.get(key), place)
         return found
     return [] if one == other else [where]
+
+
+def _say_nothing(_: str) -> None:
+    """The first process tells for all."""
 
 
 __all__ = ['RunPaths', 'TrainingData', 'read_run_config', 'run_training']

@@ -33,7 +33,7 @@ class RunConfig:
 
     Attributes:
         seed: of weights, order and augmentation.
-        batch_size: samples a step.
+        batch_size: samples a step, of every process where several train together.
         epochs: passes, each ended by a validation.
         steps_per_epoch: None: as many as the frames fill once.
         precision: of the networks' activations.

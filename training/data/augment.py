@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from training.config import AugmentConfig
 from training.data.batch import TARGET, Batch
+from training.ranks import ALONE, Ranks
 
 _LUMA = (0.299, 0.587, 0.114)
 # RGB to YIQ; a turn of hue is a rotation of the IQ plane.
@@ -40,6 +41,12 @@ class Draws(NamedTuple):
     contrast: Tensor
     saturation: Tensor
     hue: Tensor
+
+    def part(self, samples: slice) -> Draws:
+        """Those of some samples."""
+        window = None if self.window is None else self.window[samples]
+        numbers = (self.brightness, self.contrast, self.saturation, self.hue)
+        return Draws(self.flip[samples], window, *(number[samples] for number in numbers))
 
 
 def draw(config: AugmentConfig, seed: int, step: int, batch_size: int) -> Draws:
@@ -74,8 +81,21 @@ def to_device(draws: Draws, device: torch.device) -> Draws:
     return Draws(draws.flip.to(device), window, *(number.to(device) for number in numbers))
 
 
+def draw_for(
+    config: AugmentConfig, seed: int, step: int, batch: Batch, ranks: Ranks = ALONE
+) -> Draws:
+    """The choices for this process's batch of a step, on the device of the batch.
+
+    Processes that train together draw for all their samples, and each takes those of its own.
+    """
+    count = len(batch.images)
+    own = slice(ranks.rank * count, (ranks.rank + 1) * count)
+    draws = draw(config, seed, step, count * ranks.count).part(own)
+    return to_device(draws, batch.images.device)
+
+
 def augmented(
-    config: AugmentConfig, seed: int, step: int, batch: Batch
+    config: AugmentConfig, seed: int, step: int, batch: Batch, ranks: Ranks = ALONE
 ) -> tuple[Batch, Tensor, Tensor]:
     """What one step sees of a batch: a function of seed, step and batch alone.
 
@@ -83,7 +103,7 @@ def augmented(
         the batch with changed geometry; its images in [0, 1] for the losses, and the same with
         changed colours for the networks, float32 [B,F,3,H,W] each.
     """
-    draws = to_device(draw(config, seed, step, len(batch.images)), batch.images.device)
+    draws = draw_for(config, seed, step, batch, ranks)
     batch, images01 = change_geometry(batch, to_unit_images(batch.images), draws)
     return batch, images01, change_colours(images01, draws)
 

@@ -120,7 +120,7 @@ def open_cache(settings: CacheSettings, root: Path, progress: Progress) -> Frame
     folder = root / f'{name}-{_key(settings)}'
     with _disk_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-        with _lock(folder.with_suffix('.lock')):
+        with locked(folder.with_suffix('.lock')):
             if not (folder / 'meta.json').is_file():
                 progress(f'decoding {settings.source.path}')
                 _build(settings, folder, progress)
@@ -141,8 +141,8 @@ def _key(settings: CacheSettings) -> str:
 
 
 @contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Only one process builds a cache; the others wait for it."""
+def locked(path: Path) -> Iterator[None]:
+    """Only one process makes what this file stands for; the others wait for it."""
     with path.open('w') as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

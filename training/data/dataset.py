@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, Sampler
 from training.data.batch import Batch
 from training.data.cache import FrameCache
 from training.data.pairs import Target
+from training.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,20 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
     """Yields each step's (position, sample index) pairs, from start_step to the run's end.
 
     The stream of positions goes through all samples in passes; every pass has an order of its
-    own, drawn from (seed, pass).
+    own, drawn from (seed, pass). Of processes that train together, each takes its own part of
+    every step's positions, batch_size of them: no sample is drawn by two.
     """
 
     def __init__(
-        self, bags: Sequence[BagTargets], seed: int, batch_size: int, steps: int
+        self,
+        bags: Sequence[BagTargets],
+        seed: int,
+        batch_size: int,
+        steps: int,
+        ranks: Ranks = ALONE,
     ) -> None:
         super().__init__()
+        self._ranks = ranks
         self._sizes = [len(bag.targets) for bag in bags]
         self._weights = [bag.weight for bag in bags]
         self._seed = seed
@@ -59,8 +67,8 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
             yield self.step(step)
 
     def step(self, step: int) -> list[tuple[int, int]]:
-        """The (position, sample index) pairs of one step."""
-        first = step * self._batch_size
+        """The (position, sample index) pairs of one step that are this process's."""
+        first = (step * self._ranks.count + self._ranks.rank) * self._batch_size
         return [(p, self._sample(p)) for p in range(first, first + self._batch_size)]
 
     def _sample(self, position: int) -> int:

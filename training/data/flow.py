@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from training.data.cache import FrameCache
+from training.data.cache import FrameCache, locked
 
 GAPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
 """Frame distances that are measured."""
@@ -75,16 +75,17 @@ def measure_motion(cache: FrameCache, max_gap_frames: int, max_flow: float) -> I
         max_flow: flow beyond which larger gaps are of no use [share of image width].
     """
     stored = cache.folder / f'motion-{_FORMAT}-{max_gap_frames}-{max_flow:g}.npz'
-    if stored.is_file():
-        with np.load(stored) as arrays:
-            return ImageMotion(arrays['flow'], arrays['parallax'], arrays['rotation_rad'])
-    motion = _measure(cache, max_gap_frames, max_flow)
-    aside = stored.with_suffix('.partial')
-    with aside.open('wb') as file:
-        np.savez(
-            file, flow=motion.flow, parallax=motion.parallax, rotation_rad=motion.rotation_rad
-        )
-    Path(aside).rename(stored)
+    with locked(stored.with_suffix('.lock')):
+        if stored.is_file():
+            with np.load(stored) as arrays:
+                return ImageMotion(arrays['flow'], arrays['parallax'], arrays['rotation_rad'])
+        motion = _measure(cache, max_gap_frames, max_flow)
+        aside = stored.with_suffix('.partial')
+        with aside.open('wb') as file:
+            np.savez(
+                file, flow=motion.flow, parallax=motion.parallax, rotation_rad=motion.rotation_rad
+            )
+        aside.rename(stored)
     return motion
 
 
@@ -92,11 +93,15 @@ def _measure(cache: FrameCache, max_gap_frames: int, max_flow: float) -> ImageMo
     count, (height, width) = len(cache), cache.images.shape[1:3]
     scale = min(1.0, FLOW_WIDTH / width)
     size = (round(width * scale), round(height * scale))
-    small = [_small_grey(np.asarray(image), size) for image in cache.images]
+    # Only the frames within reach are kept: a long bag takes no more memory than a short one.
+    reach = min(max_gap_frames, GAPS[-1])
+    small: deque[np.ndarray] = deque()
     finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    empty = np.zeros((*small[0].shape, 2), np.float32)
+    empty = np.zeros((size[1], size[0], 2), np.float32)
     result = np.full((3, count, len(GAPS)), np.nan, np.float32)
     for i in range(count):
+        while i + len(small) < min(i + reach + 1, count):
+            small.append(_small_grey(np.asarray(cache.images[i + len(small)]), size))
         points = _grid(cache.visible[i] * scale)
         columns, rows = points.T
         intrinsics = cache.intrinsics[i].astype(float) * scale
@@ -104,13 +109,14 @@ def _measure(cache: FrameCache, max_gap_frames: int, max_flow: float) -> ImageMo
         for k, gap in enumerate(GAPS):
             if gap > max_gap_frames or i + gap >= count:
                 break
-            flow = finder.calc(small[i], small[i + gap], empty)[rows, columns].astype(float)
+            flow = finder.calc(small[0], small[gap], empty)[rows, columns].astype(float)
             rotation, rest = fit_rotation(points.astype(float), flow, intrinsics)
             median = float(np.median(np.linalg.norm(flow, axis=1))) / size[0]
             parallax = float(np.linalg.norm(rest, axis=1).mean()) / size[0]
             result[:, i, k] = median, parallax, np.linalg.norm(rotation)
             if median > max(max_flow, _IMPLAUSIBLE):
                 break
+        small.popleft()
     return ImageMotion(*result)
 
 

@@ -18,6 +18,7 @@ from training.data.batch import Batch
 from training.data.cache import CacheSettings, FrameCache, open_cache
 from training.data.dataset import BagTargets, StepSampler, TripleDataset, all_at_once
 from training.data.pairs import find_targets, judge_pairs, single_targets, split_validation
+from training.ranks import ALONE, Ranks
 
 Progress = Callable[[str], None]
 _VALIDATION_SEED = 1
@@ -102,19 +103,22 @@ def cache_root(config: TrainConfig) -> Path:
 
 
 class FrameDataModule(pl.LightningDataModule):
-    """Loaders over TrainingData; `start_step` is where a resumed run goes on."""
+    """Loaders over TrainingData; of processes that train together, each loads its part."""
 
-    def __init__(self, config: TrainConfig, data: TrainingData) -> None:
+    def __init__(self, config: TrainConfig, data: TrainingData, ranks: Ranks = ALONE) -> None:
         super().__init__()
         self._config = config
         self._data = data
         run = config.run
+        self._ranks = ranks
         self._sampler = StepSampler(data.train, run.seed, run.batch_size, steps=1)
         self.steps_per_epoch = run.steps_per_epoch or max(
-            1, self._sampler.samples_per_pass // run.batch_size
+            1, self._sampler.samples_per_pass // (run.batch_size * ranks.count)
         )
         self.total_steps = run.epochs * self.steps_per_epoch
-        self._sampler = StepSampler(data.train, run.seed, run.batch_size, self.total_steps)
+        self._sampler = StepSampler(
+            data.train, run.seed, run.batch_size, self.total_steps, ranks
+        )
 
     @property
     def validates(self) -> bool:
@@ -139,6 +143,9 @@ class FrameDataModule(pl.LightningDataModule):
         keys = [(int(i), int(i)) for i in chosen]
         size = self._config.run.batch_size
         batches = [keys[i : i + size] for i in range(0, len(keys), size)]
+        if len(batches) >= self._ranks.count:
+            batches = batches[self._ranks.rank :: self._ranks.count]
+        # Fewer go to every process, which leaves the means over all of them as they are.
         return self._loader(dataset, batches, workers=0)
 
     def _loader(

@@ -6,6 +6,8 @@ The gradient term is that of Li and Snavely, MegaDepth, CVPR 2018, section 4.2.
 import torch
 from torch import Tensor, nn
 
+from training.losses.shared_mean import shared_mean
+
 
 class LogDepthLoss(nn.Module):
     """Mean |log depth - log truth| + gradient_weight * mean over strides of |grad of that|.
@@ -31,13 +33,16 @@ class LogDepthLoss(nn.Module):
         if self.up_to_scale:
             count = known.sum((1, 2, 3), keepdim=True).clamp(min=1)
             error = (error - error.sum((1, 2, 3), keepdim=True) / count) * known
-        total = error.abs().sum() / known.sum().clamp(min=1)
+        totals, counts = [error.abs().sum()], [known.sum()]
         if self.gradient_weight > 0:
-            total = total + self.gradient_weight * self._gradient_term(error, known)
-        return total
+            changes, pairs = self._changes(error, known)
+            totals, counts = totals + changes, counts + pairs
+        means = shared_mean(torch.stack(totals), torch.stack(counts))
+        return means[0] + self.gradient_weight / self.gradient_strides * means[1:].sum()
 
-    def _gradient_term(self, error: Tensor, known: Tensor) -> Tensor:
-        terms = []
+    def _changes(self, error: Tensor, known: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Sums of |differences of the error| at every stride and direction, and their counts."""
+        totals, counts = [], []
         for scale in range(self.gradient_strides):
             step = 2**scale
             coarse, coarse_known = error[..., ::step, ::step], known[..., ::step, ::step]
@@ -47,5 +52,6 @@ class LogDepthLoss(nn.Module):
                 size = coarse.shape[dim] - 1
                 pairs = coarse_known.narrow(dim, 0, size) & coarse_known.narrow(dim, 1, size)
                 change = torch.diff(coarse, dim=dim).abs() * pairs
-                terms.append(change.sum() / pairs.sum().clamp(min=1))
-        return torch.stack(terms).sum() / self.gradient_strides
+                totals.append(change.sum())
+                counts.append(pairs.sum())
+        return totals, counts

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.losses.shared_mean import shared_mean
+
 _SHORTEST_M = 0.02
 """Ways shorter than this say little of a unit."""
 
@@ -38,7 +40,7 @@ class DepthUnitLoss(nn.Module):
         loss = functional.huber_loss(
             error, torch.zeros_like(error), reduction='none', delta=self.outlier
         )
-        return (loss * known).sum() / (self.outlier * known.sum().clamp(min=1))
+        return shared_mean((loss * known).sum(), known.sum()) / self.outlier
 
 
 def travel_excess(length: Tensor, travelled_m: Tensor) -> Tensor:

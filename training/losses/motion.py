@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from training.geometry import small_product
+from training.losses.shared_mean import shared_mean
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,12 @@ class MotionLoss(nn.Module):
     def forward(self, predicted: Tensor, truth: Tensor, known: Tensor) -> MotionLossResult:
         # Samples without truth may hold anything, NaN included.
         truth = torch.where(known[:, None, None], truth, predicted.detach())
-        count = known.sum().clamp(min=1)
         angle = geodesic_angle(predicted[:, :3, :3], truth[:, :3, :3])
         true_translation = truth[:, :3, 3]
         length = true_translation.norm(dim=-1).clamp(min=self.shortest)
         relative = smooth_norm(predicted[:, :3, 3] - true_translation) / length
-        rotation = (angle * known).sum() / count
-        translation = (relative * known).sum() / count
+        totals = torch.stack([(angle * known).sum(), (relative * known).sum()])
+        rotation, translation = shared_mean(totals, known.sum().expand(2)).unbind()
         return MotionLossResult(
             self.rotation_weight * rotation + translation, rotation.detach(), translation.detach()
         )

@@ -7,6 +7,8 @@ Guizilini et al., 3D Packing for Self-Supervised Monocular Depth Estimation, CVP
 import torch
 from torch import Tensor, nn
 
+from training.losses.shared_mean import shared_mean
+
 
 class VelocityLoss(nn.Module):
     """Mean over known pairs of | |t| - travelled | in metres.
@@ -25,4 +27,4 @@ class VelocityLoss(nn.Module):
         # The unknown are replaced before the difference: NaN times zero would still be NaN.
         truth = torch.where(known, travelled_m, torch.zeros_like(travelled_m))
         error = (length - truth).abs() * known
-        return error.sum() / known.sum().clamp(min=1)
+        return shared_mean(error.sum(), known.sum())

@@ -14,22 +14,25 @@ from training.data import augment
 from training.data.batch import TARGET, Batch
 from training.losses.single_view import SingleViewLoss, SingleViewResult
 from training.networks.build import build_feature_net
+from training.ranks import ALONE, Ranks
 from training.tasks.schedule import make_optimizer
 
 
 class FeatureTask(pl.LightningModule):
     """Trains a FeatureNet on single frames; every random number comes from (seed, step)."""
 
-    def __init__(self, config: TrainConfig, total_steps: int) -> None:
+    def __init__(self, config: TrainConfig, total_steps: int, ranks: Ranks = ALONE) -> None:
         """Build the network.
 
         Args:
             config: its run and optimizer are those of this training.
             total_steps: length of the learning rate schedule.
+            ranks: this process among those that train together.
         """
         super().__init__()
         torch.manual_seed(config.run.seed)
         self._config = config
+        self._ranks = ranks
         self._total_steps = total_steps
         features = config.features
         self.feature_net = build_feature_net(features.network)
@@ -52,19 +55,19 @@ class FeatureTask(pl.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """One step: mirror and zoom, evaluate, log. Colours stay: they are what is matched."""
         seed, step = self._config.run.seed, self.global_step
-        torch.manual_seed(hash((seed, step)))
-        draws = augment.draw(self._config.augment, seed, step, len(batch.images))
-        draws = augment.to_device(draws, batch.images.device)
-        images01 = augment.to_unit_images(batch.images)
-        _, images01 = augment.change_geometry(batch, images01, draws)
+        torch.manual_seed(hash((seed, step, self._ranks.rank)))
+        draws = augment.draw_for(self._config.augment, seed, step, batch, self._ranks)
+        _, images01 = augment.change_geometry(batch, augment.to_unit_images(batch.images), draws)
         terms = self.terms(images01[:, TARGET])
-        self.log('train/loss', terms.total.detach(), prog_bar=True)
+        logs = (step + 1) % self._config.run.log_every == 0
+        self.log('train/loss', terms.total.detach(), prog_bar=True, sync_dist=logs)
         for name in ('reconstruction', 'discriminative', 'convergent'):
-            self.log(f'train/{name}', getattr(terms, name))
+            self.log(f'train/{name}', getattr(terms, name), sync_dist=logs)
         return terms.total
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the last validation."""
+        """Forget the last validation; judge the same statistics of batch norm everywhere."""
+        self._ranks.share_buffers(self)
         self._validation_sums = torch.zeros(2, device=self.device)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
@@ -75,7 +78,8 @@ class FeatureTask(pl.LightningModule):
         self._validation_sums += torch.stack([total * count, torch.full_like(total, count)])
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean over samples."""
+        """Log the mean over the samples of all processes."""
+        self._ranks.add_up(self._validation_sums)
         loss, samples = self._validation_sums.tolist()
         self.log('validation/loss', loss / max(samples, 1))
 

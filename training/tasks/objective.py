@@ -22,6 +22,7 @@ from training.geometry import (
 from training.losses.depth import LogDepthLoss
 from training.losses.depth_unit import DepthUnitLoss, travel_excess
 from training.losses.motion import MotionLoss
+from training.losses.shared_mean import shared_mean
 from training.losses.velocity import VelocityLoss
 from training.networks.depth_net import SCALES, DepthNet
 from training.networks.feature_net import FeatureNet, FrozenFeatures
@@ -189,7 +190,8 @@ class Objective(nn.Module):
 
     def _drift(self, depth_m: Tensor) -> Tensor:
         """Squared log distance of the batch's typical depth from that of the run's first batch."""
-        typical = depth_m.log().mean()
+        logs = depth_m.log()
+        typical = shared_mean(logs.sum(), logs.new_full((), logs.numel()))
         if self.training:
             self._start.copy_(torch.where(self._start.isnan(), typical.detach(), self._start))
         return (typical - self._start).square().nan_to_num()

@@ -21,6 +21,7 @@ from training.networks.build import (
 from training.networks.depth_net import DepthNet
 from training.networks.feature_net import FeatureNet, FrozenFeatures
 from training.networks.pose_net import PoseNet
+from training.ranks import ALONE, Ranks
 from training.tasks.objective import Networks, Objective, Terms
 from training.tasks.schedule import make_optimizer
 from training.tasks.weight_mean import WeightMean
@@ -32,17 +33,21 @@ class SelfSupervisedTask(pl.LightningModule):
     Every random number of a step comes from (seed, step), so that a resumed run repeats them.
     """
 
-    def __init__(self, config: TrainConfig, training_fx: float, total_steps: int) -> None:
+    def __init__(
+        self, config: TrainConfig, training_fx: float, total_steps: int, ranks: Ranks = ALONE
+    ) -> None:
         """Build the networks.
 
         Args:
             config: the run.
             training_fx: focal length that the networks are made for [network pixels].
             total_steps: length of the learning rate schedule.
+            ranks: this process among those that train together.
         """
         super().__init__()
         torch.manual_seed(config.run.seed)
         self._config = config
+        self._ranks = ranks
         self._total_steps = total_steps
         self.depth_net: DepthNet = build_depth_net(config.network)
         self.pose_net: PoseNet | None = None
@@ -87,12 +92,15 @@ class SelfSupervisedTask(pl.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """One step: augment, evaluate, log."""
         seed, step = self._config.run.seed, self.global_step
-        torch.manual_seed(hash((seed, step)))
-        batch, images01, coloured01 = augment.augmented(self._config.augment, seed, step, batch)
+        torch.manual_seed(hash((seed, step, self._ranks.rank)))
+        batch, images01, coloured01 = augment.augmented(
+            self._config.augment, seed, step, batch, self._ranks
+        )
         networks = Networks(self.depth_net, self.pose_net, self.feature_net)
         terms = self.objective(networks, batch, images01, coloured01)
+        logs = (step + 1) % self._config.run.log_every == 0
         for name, value in terms.scalars().items():
-            self.log(f'train/{name}', value, prog_bar=name == 'loss')
+            self.log(f'train/{name}', value, prog_bar=name == 'loss', sync_dist=logs)
         return terms.total
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -103,7 +111,8 @@ class SelfSupervisedTask(pl.LightningModule):
                 mean.update(net, self.global_step)
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the last validation."""
+        """Forget the last validation; judge the same statistics of batch norm everywhere."""
+        self._ranks.share_buffers(self)
         self._validation_sums = torch.zeros(5, device=self.device)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
@@ -119,7 +128,11 @@ class SelfSupervisedTask(pl.LightningModule):
         self._validation_sums += torch.stack(row)
 
     def on_validation_epoch_end(self) -> None:
-        """Log means over samples; AbsRel is infinite where no frame has truth."""
+        """Log means over the samples of all processes, the same to the last bit in each.
+
+        AbsRel is infinite where no frame has truth.
+        """
+        self._ranks.add_up(self._validation_sums)
         loss, depth_loss, samples, error, images = self._validation_sums.tolist()
         self.log('validation/loss', loss / max(samples, 1))
         self.log('validation/depth_loss', depth_loss / max(samples, 1))
