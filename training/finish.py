@@ -66,7 +66,7 @@ def finish(
             source = held.source
             progress(f'scale held from the start: one unit of the networks is {unit:.4g} m')
         motion = describe_motion(motions, unit)
-    spec = make_spec(config, data.training, unit, source, motion)
+    spec = make_spec(out.resolve().name, config, data.training, unit, source, motion)
     samples = render_samples(data.training)
     report = export_model(networks.depth, networks.pose, spec, samples, out, unit)
     if config.export.weights:
@@ -91,6 +91,7 @@ def supervision_source(config: TrainConfig) -> str | None:
 
 
 def make_spec(
+    name: str,
     config: TrainConfig,
     training: Intrinsics,
     unit: float,
@@ -100,6 +101,7 @@ def make_spec(
     """What the model file says of itself.
 
     Args:
+        name: of the model.
         config: the run.
         training: camera that the networks are made for, in network pixels.
         unit: metres in one unit of the networks.
@@ -111,7 +113,7 @@ def make_spec(
     loss, run = config.loss, config.run
     sources = ' and '.join(['temporal'] * loss.temporal + ['stereo'] * loss.stereo) or 'none'
     return ModelSpec(
-        name=config.name,
+        name=name,
         family=config.network.decoder.value,
         width=config.data.width,
         height=config.data.height,

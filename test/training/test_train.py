@@ -72,6 +72,7 @@ def test_a_run_leaves_model_logs_and_pictures(finished: RunPaths) -> None:
     model = Model.load(finished.out)
     assert model.pose_path is not None
     assert model.spec.motion is not None
+    assert model.spec.name == 'model'  # as its folder, not as the preset: two runs of one differ
     assert model.spec.scale is ScaleKind.METRIC
     assert model.spec.scale_source == 'odometry'
     assert (model.spec.width, model.spec.height) == (96, 64)
