@@ -252,5 +252,8 @@ def _cut_csv(path: Path, fields: tuple[str, ...], last_step: int) -> None:
 
 
 def _append_csv(path: Path, row: list[float]) -> None:
-    with path.open('a', newline='') as file:
-        csv.writer(file).writerow([row[0], *(f'{value:.9g}' for value in row[1:])])
+    try:
+        with path.open('a', newline='') as file:
+            csv.writer(file).writerow([row[0], *(f'{value:.9g}' for value in row[1:])])
+    except OSError as error:
+        raise DepthRosError(f'cannot write {path}: {error.strerror or error}') from None

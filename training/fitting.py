@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -14,7 +15,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
-from depth_ros.errors import ConfigError
+from depth_ros.errors import ConfigError, DepthRosError
 from training.callbacks import LAST, PROCESSES, Checkpoints, CsvLog, Epochs, LogFields
 from training.config import TrainConfig
 from training.data.module import FrameDataModule
@@ -47,7 +48,8 @@ def fit(
 
     Raises:
         ConfigError: last.ckpt is of another number of processes.
-        DepthRosError: the loss is not finite, or the disk is full.
+        DepthRosError: the loss is not finite, the disk is full, or a process that loads batches
+            was killed.
         KeyboardInterrupt: the user stopped it.
     """
     last = workdir / LAST if (workdir / LAST).exists() else None
@@ -85,9 +87,25 @@ def fit(
         callbacks=callbacks,
         enable_progress_bar=any(isinstance(one, TQDMProgressBar) for one in callbacks),
     )
-    trainer.fit(task, module, ckpt_path=last, weights_only=False)
+    with _worker_errors():
+        trainer.fit(task, module, ckpt_path=last, weights_only=False)
     if trainer.interrupted:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def _worker_errors() -> Iterator[None]:
+    """One line where the system killed a process that loads batches, as it does for memory."""
+    try:
+        yield
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        # Torch has no type of its own for it, and when a batch is on its way only a pipe breaks.
+        if isinstance(error, RuntimeError) and 'DataLoader worker' not in str(error):
+            raise
+        raise DepthRosError(
+            'a process that loads batches was killed; go on with --resume, with fewer of them '
+            '(data.workers) if memory ran out'
+        ) from None
 
 
 def _step_of(checkpoint: Path, ranks: Ranks) -> int:

@@ -1,6 +1,7 @@
 """Runs from bag to model folder; killed runs go on as if nothing had happened."""
 
 import csv
+import errno
 import itertools
 import math
 import os
@@ -11,6 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ from rendered_frames import CAMERA
 
 from depth_ros.cli.main import main
 from depth_ros.cli.train import parse_bag
-from depth_ros.errors import ConfigError, ModelError
+from depth_ros.errors import ConfigError, DepthRosError, ModelError
 from depth_ros.model import Model, Precision, ScaleKind
 from depth_ros.synthetic import SyntheticBag, write_bag
 from training.config import BagSource, OptimizerConfig, Schedule, TrainConfig
@@ -141,6 +143,61 @@ def run_until(command: list[str], workdir: Path, step: int) -> None:
     assert process.poll() is None
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def test_a_killed_loader_ends_in_one_line_and_the_run_goes_on(bag: Path, tmp_path: Path) -> None:
+    workdir = tmp_path / 'run'
+    command = [
+        sys.executable, '-m', 'depth_ros', 'train', '--bag', str(bag), '--preset', str(TINY),
+        '--out', str(tmp_path / 'model'), '--workdir', str(workdir),
+        '--set', f'data.cache={tmp_path}', '--set', 'data.workers=1',
+    ]  # fmt: skip
+    for override in (*SHORT, 'run.steps_per_epoch=40', 'run.epochs=1'):
+        command += ['--set', override]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 200
+    while process.poll() is None and time.monotonic() < deadline:
+        if (workdir / 'last.ckpt').exists():
+            break
+        time.sleep(0.02)
+    children = Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()
+    assert len(children) == 1
+    os.kill(int(children[0]), signal.SIGKILL)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 2, errors[-2000:]
+    assert 'a process that loads batches was killed; go on with --resume' in errors
+    assert 'Traceback' not in errors
+    done = subprocess.run([*command, '--resume'], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [int(row[0]) for row in rows(workdir)[1:]] == list(range(1, 41))
+
+
+def test_a_full_disk_is_told_and_leaves_whole_checkpoints(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = RunPaths(tmp_path / 'model', tmp_path / 'run')
+    config, saved = configure(bag, tmp_path), []
+    save = pl.Trainer.save_checkpoint
+
+    def fill(trainer: pl.Trainer, path: Path) -> None:
+        saved.append(trainer.global_step)
+        save(trainer, path)
+        if len(saved) > 1:
+            path.write_bytes(b'half')
+            raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(pl.Trainer, 'save_checkpoint', fill)
+    with pytest.raises(DepthRosError, match=r'cannot write .*: No space left') as caught:
+        run_training(config, paths, quiet)
+    assert '\n' not in str(caught.value)
+    assert not list(paths.workdir.glob('*.partial'))
+    state = torch.load(paths.workdir / 'last.ckpt', map_location='cpu', weights_only=False)
+    assert state['global_step'] == saved[0]
+    monkeypatch.undo()
+    run_training(config, replace(paths, resume=True), quiet)
+    assert [int(row[0]) for row in rows(paths.workdir)[1:]] == list(range(1, 13))
 
 
 def test_depth_supervision_lowers_loss_and_error(bag: Path, tmp_path: Path) -> None:
