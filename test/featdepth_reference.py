@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 import torchvision
+from official_models import randomise_batch_norms
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -164,12 +165,7 @@ class Official(nn.Module):
             self.Encoder = Encoder(50, normalised=False)
             self.Decoder = FeatureDecoder()
         self.eval()
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                nn.init.uniform_(module.weight, 0.7, 1.1)
-                nn.init.normal_(module.bias, std=0.02)
-                nn.init.normal_(module.running_mean, std=0.1)
-                nn.init.uniform_(module.running_var, 0.5, 2.0)
+        randomise_batch_norms(self)
 
     @torch.no_grad()
     def disparities(self, image01: Tensor) -> list[Tensor]:

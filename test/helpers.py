@@ -1,4 +1,4 @@
-"""Factories that several test files share."""
+"""Factories, and a listener, that several test files share."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ def shared_bag(name: str) -> Path:
     if not path.exists():
         pytest.skip(f'needs the real bag {path}')
     return path
+
+
+def quiet(_: str) -> None:
+    """Nobody listens to the progress."""
 
 
 def make_intrinsics(width: int = 64, height: int = 48, focal: float = 50.0) -> Intrinsics:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from official_models import randomise_batch_norms
 from torch import Tensor, nn
 
 from benchmarks.plain_networks import PlainNetworks
@@ -15,12 +16,7 @@ class Official(PlainNetworks):
         torch.manual_seed(seed)
         super().__init__(layers, pose)
         self.eval()
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                nn.init.uniform_(module.weight, 0.7, 1.1)
-                nn.init.normal_(module.bias, std=0.02)
-                nn.init.normal_(module.running_mean, std=0.1)
-                nn.init.uniform_(module.running_var, 0.5, 2.0)
+        randomise_batch_norms(self)
         # Torch's own small weights would leave answers that hardly depend on the images.
         for head in filter(None, (self.depth, self.pose)):
             for module in head.modules():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import graphs
 import numpy as np
 import torch
 
-from depth_ros.model import Fit, ModelSpec, MotionSpec, Precision, ResizeFilter, ScaleKind
+from depth_ros.model import Fit, MotionSpec, Precision, ScaleKind
 from training.export import TOLERANCE
 from training.networks.build import NetworkConfig, build_depth_net, build_pose_net
 from training.networks.depth_net import DepthNet
@@ -19,21 +20,15 @@ CONFIG = NetworkConfig(
     pose_backbone='resnet10t',
     pose_channels=32,
 )
-SPEC = ModelSpec(
-    name='tiny',
+SPEC = graphs.spec(
     family='monodepth2',
     width=WIDTH,
     height=HEIGHT,
     depth_width=WIDTH,
     depth_height=HEIGHT,
-    precision=Precision.FP32,
-    min_depth=0.1,
-    max_depth=100.0,
     scale=ScaleKind.UP_TO_SCALE,
     scale_source='none',
-    intrinsics=None,
     fit=Fit.LETTERBOX,
-    resize_filter=ResizeFilter.AREA,
     motion=MotionSpec(
         interval_s=0.1,
         translation=0.01,
@@ -41,8 +36,6 @@ SPEC = ModelSpec(
         sigma_translation=0.1,
         sigma_rotation_rad=0.01,
     ),
-    licence='CC0-1.0',
-    training_run='random weights',
     tolerance=TOLERANCE[Precision.FP32],
 )
 
@@ -52,6 +45,11 @@ def frames(count: int = 2, seed: int = 0, width: int = WIDTH) -> np.ndarray:
     return patches.repeat(8, 1).repeat(8, 2).astype(np.uint8)
 
 
+def unit_images(images: np.ndarray) -> torch.Tensor:
+    """uint8 [N,H,W,3] to float32 [N,3,H,W] in 0..1."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+
+
 SAMPLES = SampleFrames(frames(2, 0), frames(3, 1), frames(3, 2))
 
 
@@ -59,7 +57,7 @@ def tiny_networks() -> tuple[DepthNet, PoseNet]:
     """Random networks whose batch norms have seen data, as trained ones have."""
     torch.manual_seed(0)
     depth_net, pose_net = build_depth_net(CONFIG), build_pose_net(CONFIG)
-    images = torch.from_numpy(frames(4)).permute(0, 3, 1, 2) / 255
+    images = unit_images(frames(4))
     with torch.no_grad():
         for _ in range(5):
             depth_net(images)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import quiet
 from recordings import CAMERA, forward_pose, grey_image, stamp_of, true_depth, write_recording
 
 from depth_ros import bag_messages, bags
@@ -19,10 +20,6 @@ from training.data import cache as cache_module
 from training.data.cache import CacheSettings, open_cache, sample_depth
 
 FRAMES = 7
-
-
-def quiet(_: str) -> None:
-    """Nobody listens."""
 
 
 @pytest.fixture(scope='module')

@@ -10,7 +10,16 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from tiny_networks import CONFIG, HEIGHT, SAMPLES, SPEC, WIDTH, frames, tiny_networks
+from tiny_networks import (
+    CONFIG,
+    HEIGHT,
+    SAMPLES,
+    SPEC,
+    WIDTH,
+    frames,
+    tiny_networks,
+    unit_images,
+)
 
 from depth_ros.backends import BackendOptions, Device, open_backend
 from depth_ros.errors import ModelError
@@ -46,10 +55,6 @@ def exported(nets: tuple[DepthNet, PoseNet], tmp_path_factory) -> Model:
 
 def run(path: Path, output: str, **inputs: np.ndarray) -> np.ndarray:
     return open_backend(path, BackendOptions(device=Device.CPU, threads=1)).run(inputs)[output]
-
-
-def unit_images(images: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
 
 
 @pytest.mark.parametrize('count', [1, 3])

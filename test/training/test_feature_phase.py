@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from helpers import quiet
 from rendered_frames import CAMERA
+from training_runs import (
+    TINY,
+    assert_same_logs,
+    assert_same_weights,
+    column,
+    resume,
+    rows,
+    run_until,
+    train_command,
+)
 
 from depth_ros.errors import ConfigError, ModelError
 from depth_ros.model import Model
-from depth_ros.synthetic import SyntheticBag, write_bag
 from training.config import BagSource, TrainConfig
 from training.data.module import FrameDataModule, prepare_data
 from training.feature_phase import load_features, read_features
@@ -29,8 +32,6 @@ from training.tasks.self_supervised import SelfSupervisedTask
 from training.train import RunPaths, run_training
 from training.weights import read_weights
 
-ROOT = Path(__file__).parents[2]
-TINY = ROOT / 'config/training/tiny.yaml'
 SETTINGS = (
     'run.threads=1', 'run.epochs=2', 'run.steps_per_epoch=4', 'run.checkpoint_every=3',
     'run.batch_size=2', 'export.evaluate=false', 'augment.zoom=1.2', 'optimizer.clip=35',
@@ -43,33 +44,12 @@ SETTINGS = (
 
 
 @pytest.fixture(scope='module')
-def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp('bags') / 'room'
-    write_bag(path, SyntheticBag(seed=4, frames=24, rate_hz=8.0, intrinsics=CAMERA))
-    return path
-
-
-@pytest.fixture(scope='module')
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp('cache')
 
 
 def configure(bag: Path, cache: Path, *overrides: str) -> TrainConfig:
     return load_config(TINY, [*SETTINGS, f'data.cache={cache}', *overrides], [BagSource(bag)])
-
-
-def quiet(_: str) -> None:
-    """Nobody listens."""
-
-
-def rows(folder: Path, name: str = 'losses.csv') -> list[list[str]]:
-    with (folder / name).open(newline='') as file:
-        return list(csv.reader(file))
-
-
-def column(folder: Path, name: str) -> list[str]:
-    header, *values = rows(folder)
-    return [row[header.index(name)] for row in values]
 
 
 @pytest.fixture(scope='module')
@@ -102,38 +82,14 @@ def test_runs_killed_in_both_phases_have_the_losses_of_whole_ones(
     bag: Path, cache: Path, finished: RunPaths, tmp_path: Path
 ) -> None:
     workdir = tmp_path / 'run'
-    command = [
-        sys.executable, '-m', 'depth_ros', 'train', '--bag', str(bag), '--preset', str(TINY),
-        '--out', str(tmp_path / 'model'), '--workdir', str(workdir),
-    ]  # fmt: skip
-    for override in (*SETTINGS, f'data.cache={cache}'):
-        command += ['--set', override]
+    command = train_command(bag, tmp_path, [*SETTINGS, f'data.cache={cache}'])
     run_until(command, workdir / 'features', 5)
     run_until([*command, '--resume'], workdir, 1)
     run_until([*command, '--resume'], workdir, 5)
-    done = subprocess.run([*command, '--resume'], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    resume(command)
     for part in ('.', 'features'):
-        for name in ('losses.csv', 'validation.csv'):
-            assert rows(workdir / part, name) == rows(finished.workdir / part, name)
-    resumed, whole = read_weights(tmp_path / 'model'), read_weights(finished.out)
-    for name, value in whole.items():
-        torch.testing.assert_close(resumed[name], value, atol=0, rtol=0)
-
-
-def run_until(command: Sequence[str], folder: Path, step: int) -> None:
-    """Kill the command with SIGKILL once it has logged this step in the folder."""
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 200
-    while process.poll() is None and time.monotonic() < deadline:
-        if (folder / 'losses.csv').exists() and len(rows(folder)) > step:
-            break
-        time.sleep(0.02)
-    assert process.poll() is None
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+        assert_same_logs(workdir / part, finished.workdir / part)
+    assert_same_weights(tmp_path / 'model', finished.out)
 
 
 @pytest.mark.parametrize('place', ['workdir', 'file', 'model'])

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import quiet
 from rendered_frames import CAMERA
+from training_runs import TINY
 
 from depth_ros.errors import ConfigError
 from depth_ros.model import Model, ScaleKind
@@ -16,7 +18,6 @@ from training.config import BagSource, TrainConfig
 from training.presets import load_config
 from training.train import RunPaths, run_training
 
-TINY = Path(__file__).parents[2] / 'config/training/tiny.yaml'
 LEFT = '/camera/color/image_raw/compressed'
 
 
@@ -41,10 +42,6 @@ def configure(folder: Path, bags: list[BagSource], *overrides: str) -> TrainConf
         f'data.cache={folder}/cache',
     )  # fmt: skip
     return load_config(TINY, [*every, *overrides], bags)
-
-
-def quiet(_: str) -> None:
-    """Nobody listens."""
 
 
 @pytest.mark.parametrize(

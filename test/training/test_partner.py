@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import shared_bag
+from helpers import quiet, shared_bag
 from recordings import stamp_of
 from rendered_frames import CAMERA
 
@@ -59,10 +59,6 @@ def write(path: Path, baseline_m: float = BASELINE_M, right: Change = as_it_is) 
 def settings(bag: Path, side: str = 'left') -> CacheSettings:
     source = BagSource(bag, image_topic=f'/{side}/image', depth_topic=f'/{side}/depth/image')
     return CacheSettings(source, CAMERA.width, CAMERA.height, Fit.STRETCH, stereo=True)
-
-
-def quiet(_: str) -> None:
-    """Nobody listens."""
 
 
 @pytest.fixture(scope='module')

@@ -10,21 +10,19 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from rendered_frames import CAMERA
 from torch import nn
+from training_runs import ROOT, TINY
 
 from depth_ros.cli import train as verb
 from depth_ros.cli.main import main
 from depth_ros.errors import ConfigError
 from depth_ros.model import Model, ScaleKind
-from depth_ros.synthetic import SyntheticBag, write_bag
 from training.config import BagSource
 from training.held_scale import HeldScale
 from training.model_settings import find_settings
 from training.presets import load_config
 from training.tasks.self_supervised import SelfSupervisedTask
 
-ROOT = Path(__file__).parents[2]
 REFINE = ROOT / 'config/training/refine.yaml'
 SETTINGS = (
     'network.decoder=featdepth', 'network.decoder_width=8', 'run.threads=1', 'run.epochs=1',
@@ -35,17 +33,10 @@ SETTINGS = (
 
 
 @pytest.fixture(scope='module')
-def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp('bags') / 'room'
-    write_bag(path, SyntheticBag(seed=4, frames=24, rate_hz=8.0, intrinsics=CAMERA))
-    return path
-
-
-@pytest.fixture(scope='module')
 def model(bag: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A metric model of FeatDepth's kind: odometry gave its metres."""
     folder = tmp_path_factory.mktemp('first')
-    command = ['train', '--bag', str(bag), '--preset', str(ROOT / 'config/training/tiny.yaml')]
+    command = ['train', '--bag', str(bag), '--preset', str(TINY)]
     command += ['--out', str(folder / 'model'), '--workdir', str(folder / 'run')]
     for setting in (*SETTINGS, 'loss.motion=0.1', 'loss.teacher=odometry'):
         command += ['--set', setting]
@@ -94,9 +85,7 @@ def test_a_model_that_does_not_tell_its_settings_wants_a_preset(
 
 
 def test_batch_norms_keep_their_statistics_where_asked() -> None:
-    config = load_config(
-        ROOT / 'config/training/tiny.yaml', ['run.freeze_batch_norm=true'], [BagSource(Path('b'))]
-    )
+    config = load_config(TINY, ['run.freeze_batch_norm=true'], [BagSource(Path('b'))])
     task = SelfSupervisedTask(config, 50.0, 10).train()
     norms = [m for m in task.modules() if isinstance(m, nn.BatchNorm2d)]
     before = [norm.running_mean.clone() for norm in norms]

@@ -1,14 +1,11 @@
 """Runs from bag to model folder; killed runs go on as if nothing had happened."""
 
-import csv
 import errno
 import itertools
 import math
 import os
 import signal
 import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +14,19 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from helpers import quiet
 from rendered_frames import CAMERA
+from training_runs import (
+    ROOT,
+    TINY,
+    assert_same_logs,
+    assert_same_weights,
+    resume,
+    rows,
+    run_until,
+    train_command,
+    wait_until,
+)
 
 from depth_ros.cli.main import main
 from depth_ros.cli.train import parse_bag
@@ -33,32 +42,14 @@ from training.tasks.weight_mean import WeightMean
 from training.train import RunPaths, run_training
 from training.weights import read_weights
 
-ROOT = Path(__file__).parents[2]
-TINY = ROOT / 'config/training/tiny.yaml'
 SHORT = (
     'run.threads=1', 'run.epochs=2', 'run.steps_per_epoch=6', 'run.checkpoint_every=4',
     'run.batch_size=2', 'augment.zoom=1.2', 'optimizer.ema_decay=0.9', 'export.evaluate=false',
 )  # fmt: skip
 
 
-@pytest.fixture(scope='module')
-def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp('bags') / 'room'
-    write_bag(path, SyntheticBag(seed=4, frames=24, rate_hz=8.0, intrinsics=CAMERA))
-    return path
-
-
 def configure(bag: Path, cache: Path, *overrides: str) -> TrainConfig:
     return load_config(TINY, [*SHORT, f'data.cache={cache}', *overrides], [BagSource(bag)])
-
-
-def quiet(_: str) -> None:
-    """Nobody listens."""
-
-
-def rows(workdir: Path, name: str = 'losses.csv') -> list[list[str]]:
-    with (workdir / name).open(newline='') as file:
-        return list(csv.reader(file))
 
 
 @pytest.fixture(scope='module')
@@ -111,57 +102,23 @@ def test_killed_and_resumed_runs_have_the_losses_of_whole_ones(
     bag: Path, finished: RunPaths, tmp_path: Path
 ) -> None:
     stored = yaml.safe_load((finished.workdir / 'config.yaml').read_text())
-    workdir = tmp_path / 'run'
-    command = [
-        sys.executable, '-m', 'depth_ros', 'train', '--bag', str(bag), '--preset', str(TINY),
-        '--out', str(tmp_path / 'model'), '--workdir', str(workdir),
-        '--set', f'data.cache={stored["data"]["cache"]}',
-    ]  # fmt: skip
-    for override in SHORT:
-        command += ['--set', override]
-    for resume, until in ((False, 5), (True, 10)):
-        run_until(command + ['--resume'] * resume, workdir, until)
-    done = subprocess.run([*command, '--resume'], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert rows(workdir) == rows(finished.workdir)
-    assert rows(workdir, 'validation.csv') == rows(finished.workdir, 'validation.csv')
-    resumed, whole = read_weights(tmp_path / 'model'), read_weights(finished.out)
-    for name, value in whole.items():
-        torch.testing.assert_close(resumed[name], value, atol=0, rtol=0)
-
-
-def run_until(command: list[str], workdir: Path, step: int) -> None:
-    """Kill the command with SIGKILL once it has logged this step."""
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 200
-    while process.poll() is None and time.monotonic() < deadline:
-        if (workdir / 'losses.csv').exists() and len(rows(workdir)) > step:
-            break
-        time.sleep(0.02)
-    assert process.poll() is None
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    cache = stored['data']['cache']
+    command = train_command(bag, tmp_path, [*SHORT, f'data.cache={cache}'])
+    run_until(command, tmp_path / 'run', 5)
+    run_until([*command, '--resume'], tmp_path / 'run', 10)
+    resume(command)
+    assert_same_logs(tmp_path / 'run', finished.workdir)
+    assert_same_weights(tmp_path / 'model', finished.out)
 
 
 def test_a_killed_loader_ends_in_one_line_and_the_run_goes_on(bag: Path, tmp_path: Path) -> None:
     workdir = tmp_path / 'run'
-    command = [
-        sys.executable, '-m', 'depth_ros', 'train', '--bag', str(bag), '--preset', str(TINY),
-        '--out', str(tmp_path / 'model'), '--workdir', str(workdir),
-        '--set', f'data.cache={tmp_path}', '--set', 'data.workers=1',
-    ]  # fmt: skip
-    for override in (*SHORT, 'run.steps_per_epoch=40', 'run.epochs=1'):
-        command += ['--set', override]
+    settings = ('run.steps_per_epoch=40', 'run.epochs=1', 'data.workers=1')
+    command = train_command(bag, tmp_path, [*SHORT, *settings, f'data.cache={tmp_path}'])
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 200
-    while process.poll() is None and time.monotonic() < deadline:
-        if (workdir / 'last.ckpt').exists():
-            break
-        time.sleep(0.02)
+    wait_until(process, (workdir / 'last.ckpt').exists)
     children = Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()
     assert len(children) == 1
     os.kill(int(children[0]), signal.SIGKILL)
@@ -169,8 +126,7 @@ def test_a_killed_loader_ends_in_one_line_and_the_run_goes_on(bag: Path, tmp_pat
     assert process.returncode == 2, errors[-2000:]
     assert 'a process that loads batches was killed; go on with --resume' in errors
     assert 'Traceback' not in errors
-    done = subprocess.run([*command, '--resume'], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    resume(command)
     assert [int(row[0]) for row in rows(workdir)[1:]] == list(range(1, 41))
 
 
