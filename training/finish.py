@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
 
 from depth_ros.camera import Intrinsics
 from depth_ros.model import ModelSpec, MotionSpec, ScaleKind
-from training.config import MotionTeacher, TrainConfig
+from training.config import BagSource, MotionTeacher, TrainConfig
 from training.data.batch import Batch
 from training.data.module import FrameDataModule, TrainingData
 from training.export import TOLERANCE, export_model
@@ -24,6 +24,7 @@ from training.weights import save_weights
 
 Progress = Callable[[str], None]
 _MOTION_BATCHES = 64
+_NAMED_BAGS = 8
 
 
 def finish(
@@ -108,7 +109,6 @@ def make_spec(
         scale_source: where metres come from; None: the model is up to scale.
         motion: of the pose network, where there is one.
     """
-    bags = ', '.join(source.path.stem for source in config.bags)
     stride = config.network.finest_stride
     loss, run = config.loss, config.run
     sources = ' and '.join(['temporal'] * loss.temporal + ['stereo'] * loss.stereo) or 'none'
@@ -130,13 +130,20 @@ def make_spec(
         motion=motion,
         licence=config.export.licence,
         training_run=(
-            f'depth_ros train, preset {config.name}, bags {bags}, {run.epochs} epochs, '
-            f'seed {run.seed}, sources {sources}, weights photometric {loss.photometric:g}, '
-            f'feature-metric {loss.feature_metric:g}, depth {loss.depth:g}, '
-            f'motion {loss.motion:g}, velocity {loss.velocity:g}'
+            f'depth_ros train, preset {config.name}, bags {_named(config.bags)}, '
+            f'{run.epochs} epochs, seed {run.seed}, sources {sources}, '
+            f'weights photometric {loss.photometric:g}, feature-metric {loss.feature_metric:g}, '
+            f'depth {loss.depth:g}, motion {loss.motion:g}, velocity {loss.velocity:g}'
         ),
         tolerance=TOLERANCE[config.export.precision],
     )
+
+
+def _named(bags: Sequence[BagSource]) -> str:
+    """The bags' names; of many, the first ones and how many more."""
+    names = [source.path.stem for source in bags[:_NAMED_BAGS]]
+    more = len(bags) - len(names)
+    return ', '.join(names) + (f' and {more} more' if more else '')
 
 
 def judged_batches(config: TrainConfig, data: TrainingData) -> Iterable[Batch]:

@@ -1,8 +1,13 @@
 """Units and errors of motions come out as they were put in."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from rendered_frames import CAMERA
 
+from training.config import BagSource, DataConfig, TrainConfig
+from training.finish import make_spec
 from training.measure import Motions, describe_motion, fit_unit
 
 COUNT = 400
@@ -66,3 +71,12 @@ def test_without_truth_two_motions_in_a_row_are_compared_with_one() -> None:
     assert perfect.sigma_translation < 1e-5
     motions.direct[:, :3, 3] *= 1.1
     assert describe_motion(motions, 1.0).sigma_translation == pytest.approx(0.1, rel=0.02)
+
+
+def test_a_model_names_the_bags_it_learnt_from_but_not_hundreds() -> None:
+    few, many = (tuple(BagSource(Path(f'/bags/{i}')) for i in range(n)) for n in (2, 300))
+    data = DataConfig(width=CAMERA.width, height=CAMERA.height)
+    configs = [TrainConfig(bags=bags, data=data) for bags in (few, many)]
+    said = [make_spec('m', config, CAMERA, 1.0, None, None) for config in configs]
+    assert 'bags 0, 1, 20 epochs' in said[0].training_run
+    assert 'bags 0, 1, 2, 3, 4, 5, 6, 7 and 292 more, 20 epochs' in said[1].training_run
