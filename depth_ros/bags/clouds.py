@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from depth_ros.bags.reader import BagReader
+from depth_ros.bags.stamped import read_stamped
 from depth_ros.cloud_messages import cloud_to_xyz
-from depth_ros.errors import MessageError
-from depth_ros.messages import stamp_ns
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +37,9 @@ def read_clouds(
         BagError: the topic is not in the bag, or the bag is damaged.
         MessageError: a cloud is malformed.
     """
-    with BagReader(path) as reader:
-        for _, _, message in reader.messages([topic]):
-            stamp = stamp_ns(message.header)
-            if (from_ns is None or stamp >= from_ns) and (to_ns is None or stamp < to_ns):
-                try:
-                    xyz_m = cloud_to_xyz(message)
-                except MessageError as error:
-                    raise MessageError(f'{topic} of bag {path}: {error}') from None
-                yield BagCloud(stamp, message.header.frame_id, xyz_m)
+    for stamp, (frame_id, xyz_m) in read_stamped(path, topic, _decode, from_ns, to_ns):
+        yield BagCloud(stamp, frame_id, xyz_m)
+
+
+def _decode(message: Any) -> tuple[str, np.ndarray]:
+    return message.header.frame_id, cloud_to_xyz(message)

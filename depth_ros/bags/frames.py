@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from depth_ros.bags.reader import BagReader
+from depth_ros.bags.stamped import read_stamped
 from depth_ros.bags.topics import CameraTopics
 from depth_ros.camera import CameraModel
 from depth_ros.errors import BagError, ConfigError, MessageError
@@ -169,15 +170,7 @@ def read_depth(
         BagError: the topic is not in the bag, or the bag is damaged.
         MessageError: an image is not depth, or cannot be decoded.
     """
-    with BagReader(path) as reader:
-        for _, _, message in reader.messages([topic]):
-            stamp = stamp_ns(message.header)
-            if (from_ns is None or stamp >= from_ns) and (to_ns is None or stamp < to_ns):
-                try:
-                    depth_m = depth_to_metres(message)
-                except MessageError as error:
-                    raise MessageError(f'{topic} of bag {path}: {error}') from None
-                yield stamp, depth_m
+    return read_stamped(path, topic, depth_to_metres, from_ns, to_ns)
 
 
 def _is_due(waiting: deque[tuple[int, Any]], cameras: _Cameras) -> bool:

@@ -21,7 +21,7 @@ from training.geometry import (
 )
 from training.losses.depth import LogDepthLoss
 from training.losses.depth_unit import DepthUnitLoss, travel_excess
-from training.losses.motion import MotionLoss
+from training.losses.motion import MotionLoss, MotionLossResult
 from training.losses.shared_mean import shared_mean
 from training.losses.velocity import VelocityLoss
 from training.networks.depth_net import SCALES, DepthNet
@@ -142,14 +142,7 @@ class Objective(nn.Module):
             depth_term = depth_loss.detach()
         teaches_depth, total = total.detach(), total + taught_features
         if weights.motion > 0 and forward_T is not None:
-            if weights.velocity > 0 and weights.teacher is MotionTeacher.FEATURES:
-                taught_T = at_travelled_length(taught_T, batch.travelled_m.T)
-            pairs = min(len(forward_T), len(taught_T))
-            motion = self._motion_loss(
-                forward_T[:pairs].flatten(0, 1),
-                taught_T[:pairs].flatten(0, 1),
-                _known(taught_T[:pairs]).flatten(),
-            )
+            motion = self._motion_term(forward_T, taught_T, batch)
             total = total + weights.motion * motion.total
             rotation, translation = motion.rotation_rad, motion.translation
         return Terms(
@@ -164,6 +157,17 @@ class Objective(nn.Module):
         if not self._weights.warp_by_teacher:
             return forward_T[:2]
         return torch.where(_known(taught_T)[:2, :, None, None], taught_T[:2], forward_T[:2])
+
+    def _motion_term(
+        self, forward_T: Tensor, taught_T: Tensor, batch: Batch
+    ) -> MotionLossResult:
+        """The pose network's motions against its teacher's, of the pairs that both have."""
+        weights = self._weights
+        if weights.velocity > 0 and weights.teacher is MotionTeacher.FEATURES:
+            taught_T = at_travelled_length(taught_T, batch.travelled_m.T)
+        pairs = min(len(forward_T), len(taught_T))
+        forward_T, taught_T = forward_T[:pairs].flatten(0, 1), taught_T[:pairs].flatten(0, 1)
+        return self._motion_loss(forward_T, taught_T, _known(taught_T))
 
     def _unit_term(
         self, depth_m: Tensor, taught_T: Tensor, batch: Batch, images01: Tensor
