@@ -427,9 +427,11 @@ def test_qos_can_be_overridden_on_every_endpoint(network, peer, model):
     }
     depths = peer.collect(Image, 'depth/image')  # reliable: must not match any more
     with network.depth_node(model=model, **overrides):
-        wait_for(lambda: peer.node.count_subscribers('/image'), 'the node')
+        # Each endpoint is discovered on its own: one being known says nothing of the other.
+        wait_for(lambda: peer.node.count_subscribers('/image'), 'its subscription')
         (image,) = peer.node.get_subscriptions_info_by_topic('/image')
         assert image.qos_profile.reliability.name == 'RELIABLE'
+        wait_for(lambda: peer.node.count_publishers('/depth/image'), 'its publisher')
         (depth,) = peer.node.get_publishers_info_by_topic('/depth/image')
         assert depth.qos_profile.reliability.name == 'BEST_EFFORT'
     assert depths == []
