@@ -24,14 +24,14 @@ from depth_ros.camera import Intrinsics
 from depth_ros.cli.train import find_preset
 from depth_ros.synthetic import SyntheticBag, write_bag
 from training.allocator import keep_freed_memory
-from training.checkpoints import load_official
 from training.config import ArithmeticPrecision, BagSource, TrainConfig
+from training.config.presets import load_config
 from training.data import augment
 from training.data.batch import NEXT, PREVIOUS, TARGET, Batch
 from training.data.module import FrameDataModule, prepare_data
 from training.fitting import be_quiet
 from training.geometry import intrinsics_matrix
-from training.presets import load_config
+from training.official.monodepth2_files import load_official
 from training.tasks.objective import Networks
 from training.tasks.self_supervised import SelfSupervisedTask
 

@@ -15,9 +15,9 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from training.config import BagSource
+from training.config.presets import load_config
 from training.data.batch import TARGET, Batch
 from training.losses import photometric
-from training.presets import load_config
 from training.ranks import Ranks, launched_ranks
 from training.tasks.objective import Networks
 from training.tasks.self_supervised import SelfSupervisedTask

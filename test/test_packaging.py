@@ -102,13 +102,15 @@ def test_installed_package_works_far_from_its_source(installed, tmp_path):
     assert run([command, '--version'], tmp_path, PYTHONPATH=path).startswith('depth_ros ')
 
 
-def test_installed_models_are_whole(installed):
-    names = [str(path.relative_to(ROOT)) for path in (ROOT / 'depth_ros/models').glob('*/*')
-             if path.is_file()]
-    package = installed / SITE_PACKAGES / 'depth_ros'
-    if not package.is_dir():  # a symlink install has a link file there instead
-        package = next(installed.parent.parent.glob('build-symlinked/depth_ros/depth_ros'))
-    assert [name for name in names if not (package.parent / name).is_file()] == []
+def test_installed_halves_are_whole(installed):
+    """Modules and models; a folder without __init__.py would be left behind."""
+    names = [str(path.relative_to(ROOT)) for half in ('depth_ros', 'training')
+             for path in (ROOT / half).rglob('*')
+             if path.is_file() and '__pycache__' not in path.parts]
+    packages = installed / SITE_PACKAGES
+    if not (packages / 'depth_ros').is_dir():  # a symlink install has a link file there instead
+        packages = installed.parent.parent / 'build-symlinked/depth_ros'
+    assert [name for name in names if not (packages / name).is_file()] == []
 
 
 def test_colcon_test_runs_pytest(source):
@@ -130,8 +132,9 @@ def test_wheel_holds_both_halves_and_their_files(source, tmp_path):
     [wheel] = tmp_path.glob('*.whl')
     names = zipfile.ZipFile(wheel).namelist()
     assert 'depth_ros/py.typed' in names
-    assert 'depth_ros/cli/main.py' in names
-    assert 'training/__init__.py' in names
+    modules = {str(path.relative_to(ROOT)) for half in ('depth_ros', 'training')
+               for path in (ROOT / half).rglob('*.py')}
+    assert modules <= set(names)
     assert not [name for name in names if name.startswith(('test/', 'tools/', 'build/'))]
     data = {name.split('.data/data/', 1)[1] for name in names if '.data/data/' in name}
     assert {f'share/depth_ros/{name}' for name in shared_files()} <= data

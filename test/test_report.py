@@ -17,8 +17,8 @@ from depth_ros.evaluation.report import (
     paragraph,
     pictures,
     table,
-    write_whole,
 )
+from depth_ros.whole_files import write_whole
 
 SVG = '{http://www.w3.org/2000/svg}'
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from depth_ros.model import Fit, MotionSpec, Precision, ScaleKind
-from training.export import TOLERANCE
+from training.export.model_folder import TOLERANCE
 from training.networks.build import NetworkConfig, build_depth_net, build_pose_net
 from training.networks.depth_net import DepthNet
 from training.networks.pose_net import PoseNet

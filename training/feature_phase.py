@@ -14,10 +14,10 @@ from depth_ros.errors import DepthRosError, ModelError
 from training.callbacks import BEST, LogFields
 from training.config import FeatureMode, Monitor, TrainConfig
 from training.data.module import FrameDataModule, TrainingData
-from training.featdepth_checkpoints import is_official_file, read_official_features
 from training.fitting import fit
 from training.networks.build import build_frozen_features
 from training.networks.feature_net import FeatureNet, FrozenFeatures
+from training.official.featdepth_files import is_official_file, read_official_features
 from training.ranks import Ranks
 from training.state_files import fill_strictly, read_weights_file
 from training.tasks.features import FeatureTask
@@ -162,7 +162,7 @@ def _train_features(
 def _keep_features(task: FeatureTask, folder: Path) -> None:
     state = task.state_dict()
     if (folder / BEST).exists():
-        state = torch.load(folder / BEST, map_location='cpu', weights_only=False)['state_dict']
+        state = torch.load(folder / BEST, map_location='cpu', weights_only=True)['state_dict']
     _save(
         {name.removeprefix(_NET): value for name, value in state.items()
          if name.startswith(_NET)},

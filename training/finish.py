@@ -12,7 +12,7 @@ from depth_ros.model import ModelSpec, MotionSpec, ScaleKind
 from training.config import BagSource, MotionTeacher, TrainConfig
 from training.data.batch import Batch
 from training.data.module import FrameDataModule, TrainingData
-from training.export import TOLERANCE, export_model
+from training.export.model_folder import TOLERANCE, export_model
 from training.feature_phase import matched_weights
 from training.held_scale import HeldScale, measure_log_depths
 from training.initial import exported_state

@@ -88,7 +88,7 @@ def fit(
         enable_progress_bar=any(isinstance(one, TQDMProgressBar) for one in callbacks),
     )
     with _worker_errors():
-        trainer.fit(task, module, ckpt_path=last, weights_only=False)
+        trainer.fit(task, module, ckpt_path=last, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
 
@@ -110,7 +110,7 @@ def _worker_errors() -> Iterator[None]:
 
 def _step_of(checkpoint: Path, ranks: Ranks) -> int:
     """Where the checkpoint's run goes on; as many processes as it had make the same steps."""
-    state = torch.load(checkpoint, map_location='cpu', weights_only=False)
+    state = torch.load(checkpoint, map_location='cpu', weights_only=True)
     processes = state.get(PROCESSES, 1)
     if processes != ranks.count:
         raise ConfigError(

@@ -16,6 +16,7 @@ import torch
 
 from depth_ros.errors import DepthRosError, ModelError
 from depth_ros.model import Model, ScaleKind
+from depth_ros.whole_files import write_whole
 from training.data.batch import Batch
 from training.tasks.self_supervised import SelfSupervisedTask
 
@@ -82,7 +83,7 @@ def hold_scale(
     depths = measure_log_depths(task, batches)
     held = HeldScale(spec.min_depth / min_depth, spec.scale_source, tuple(depths.tolist()))
     try:
-        (workdir / _FILE).write_text(json.dumps(asdict(held)))
+        write_whole(workdir / _FILE, json.dumps(asdict(held)))
     except OSError as error:
         raise DepthRosError(f'cannot write {workdir / _FILE}: {error.strerror}') from None
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from depth_ros.errors import ModelError
 from depth_ros.model import Model
 from training.callbacks import BEST
-from training.checkpoints import load_official
-from training.featdepth_checkpoints import load_official_featdepth
+from training.official.featdepth_files import load_official_featdepth
+from training.official.monodepth2_files import load_official
 from training.tasks.self_supervised import SelfSupervisedTask
 from training.weights import read_weights
 
@@ -52,7 +52,7 @@ def load_task_weights(task: SelfSupervisedTask, checkpoint: Path) -> None:
         ModelError: no checkpoint of this program, damaged, or of other networks.
     """
     try:
-        state = torch.load(checkpoint, map_location='cpu', weights_only=False)['state_dict']
+        state = torch.load(checkpoint, map_location='cpu', weights_only=True)['state_dict']
     except (OSError, RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
         raise ModelError(f'{checkpoint} is no checkpoint of a run: {error}') from None
     load_networks(task, exported_state(state), checkpoint)

@@ -15,11 +15,12 @@ from depth_ros.errors import BagError, ModelError
 from depth_ros.evaluation.comparison_pages import comparison_to_page, comparison_to_text
 from depth_ros.evaluation.evaluate import compare, evaluate
 from depth_ros.evaluation.pages import to_json, to_page, to_text
-from depth_ros.evaluation.report import Page, write_whole
+from depth_ros.evaluation.report import Page
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.results import Evaluation
 from depth_ros.model import Model
 from depth_ros.pipeline import DepthPipeline
+from depth_ros.whole_files import write_whole
 from training.config import BagSource, DataConfig, TrainConfig
 from training.data.cache import FrameCache
 from training.data.module import TrainingData

@@ -12,7 +12,7 @@ from depth_ros.model import MotionSpec
 from training.data import augment
 from training.data.batch import NEXT, PREVIOUS, TARGET, Batch
 from training.tasks.self_supervised import SelfSupervisedTask
-from training.tracked_motion import tracked_motions
+from training.tracking.motions import tracked_motions
 
 # Shorter true motions than this share of the typical one say nothing of scale.
 _LONG_ENOUGH = 0.3

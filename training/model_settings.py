@@ -10,7 +10,7 @@ import yaml
 from depth_ros.errors import ConfigError, ModelError
 from depth_ros.model import Model
 from training.config import TrainConfig
-from training.strict import to_plain
+from training.config.strict import to_plain
 
 SETTINGS_FILE = 'training.yaml'
 _WORKDIR_SETTINGS = 'config.yaml'

@@ -14,6 +14,7 @@ from depth_ros.errors import ConfigError
 from training.allocator import keep_freed_memory
 from training.callbacks import BEST, LAST, LOG_FIELDS, Pictures
 from training.config import TrainConfig
+from training.config.strict import parse, to_plain
 from training.data.module import FrameDataModule, TrainingData, prepare_data
 from training.feature_phase import load_features, prepare_features
 from training.finish import finish, judged_batches
@@ -22,7 +23,6 @@ from training.held_scale import hold_scale, read_held_scale
 from training.initial import load_initial, load_task_weights
 from training.judge import judge_model
 from training.ranks import Ranks, launched_ranks
-from training.strict import parse, to_plain
 from training.tasks.self_supervised import SelfSupervisedTask
 
 CONFIG_FILE = 'config.yaml'

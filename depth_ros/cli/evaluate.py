@@ -40,8 +40,9 @@ from depth_ros.evaluation.lidar import OcclusionRule
 from depth_ros.evaluation.metrics import DepthRange
 from depth_ros.evaluation.pages import to_json, to_page, to_text
 from depth_ros.evaluation.protocol import DepthProtocol, ProtocolKind
-from depth_ros.evaluation.report import Page, write_whole
+from depth_ros.evaluation.report import Page
 from depth_ros.evaluation.request import EvaluationRequest, LidarTruth
+from depth_ros.whole_files import write_whole
 
 NAME = 'evaluate'
 HELP = 'measure depth and egomotion of a model on a bag with ground truth'

@@ -53,9 +53,9 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError('--precision int8 is calibrated on a bag, give --bag BAG; nothing else '
                           'takes one')
     try:
-        from training.export import convert_to_half
-        from training.export_run import export_run
-        from training.quantize import convert_to_int8
+        from training.export.model_folder import convert_to_half
+        from training.export.of_run import export_run
+        from training.int8.quantize import convert_to_int8
         from training.train import CONFIG_FILE
     except ImportError as error:
         raise ConfigError(

@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Import; 0 when the model was written."""
     try:
-        from training import import_featdepth, import_monodepth2
+        from training.official import import_featdepth, import_monodepth2
     except ImportError as error:
         raise ConfigError(
             f'importing weights needs more than the runtime ({error}); install it with: '

@@ -94,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train; 0 when the model was written."""
     try:
-        from training.presets import load_config
+        from training.config.presets import load_config
         from training.train import RunPaths, read_run_config, run_training
     except ImportError as error:
         raise DepthRosError(

@@ -26,10 +26,10 @@ from depth_ros.demo.summary import (
     path_figures,
 )
 from depth_ros.errors import DepthRosError
-from depth_ros.evaluation.report import write_whole
 from depth_ros.model import Model, ScaleKind
 from depth_ros.ros_distro import ros_distro
 from depth_ros.ros_domain import pick_free_domain
+from depth_ros.whole_files import write_whole
 
 START_SECONDS = 60.0
 """The node loads its model and both find each other."""

@@ -11,8 +11,6 @@ from __future__ import annotations
 import base64
 import enum
 import html
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,8 @@ from typing import NewType
 
 import cv2
 import numpy as np
+
+from depth_ros.whole_files import write_whole
 
 Html = NewType('Html', str)
 """A finished piece of a page; plain text becomes one only through the builders, which escape."""
@@ -101,19 +101,6 @@ class Page:
     def write(self, path: Path) -> None:
         """Write the document; a reader sees the old file or the whole new one."""
         write_whole(path, self.to_html())
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file aside and rename it into place, so that it is never seen half-written."""
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    try:
-        with os.fdopen(handle, 'w', encoding='utf-8') as file:
-            file.write(text)
-        Path(aside).chmod(0o644)
-        Path(aside).replace(path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
 
 
 def heading(text: str) -> Html:

@@ -12,14 +12,14 @@ from tiny_networks import HEIGHT, SPEC, WIDTH
 
 from depth_ros.camera import RectifyMode
 from depth_ros.errors import BagError
-from training.calibration import (
+from training.config import BagSource
+from training.int8.calibration import (
     CALIBRATED_ON,
     CalibrationFrames,
     evenly,
     pairs_at,
     read_calibration_frames,
 )
-from training.config import BagSource
 
 NO_POSE = replace(SPEC, motion=None)
 

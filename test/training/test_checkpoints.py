@@ -10,8 +10,13 @@ import torch
 from monodepth2_reference import Official
 
 from depth_ros.errors import ModelError
-from training.checkpoints import depth_names, load_official, pose_names, read_official
 from training.networks.build import NetworkConfig, build_depth_net, build_pose_net
+from training.official.monodepth2_files import (
+    depth_names,
+    load_official,
+    pose_names,
+    read_official,
+)
 
 SHAPES_R18 = {
     0: (256, 512), 1: (256, 512), 2: (128, 256), 3: (128, 256), 4: (64, 128), 5: (64, 128),

@@ -8,8 +8,8 @@ import yaml
 from depth_ros.errors import ConfigError
 from depth_ros.model import Fit
 from training.config import BagSource, MotionMeasure, Schedule, TrainConfig
-from training.presets import load_config
-from training.strict import parse, to_plain
+from training.config.presets import load_config
+from training.config.strict import parse, to_plain
 
 PRESETS = sorted(Path(__file__).parents[2].glob('config/training/*.yaml'))
 BAGS = (BagSource(Path('some_bag')),)

@@ -11,7 +11,6 @@ from featdepth_reference import Official
 from torch.nn import functional
 
 from depth_ros.errors import ModelError
-from training.featdepth_checkpoints import read_official_featdepth
 from training.feature_phase import load_features, read_features
 from training.initial import load_official_featdepth
 from training.networks.build import (
@@ -21,6 +20,7 @@ from training.networks.build import (
     build_feature_net,
     build_frozen_features,
 )
+from training.official.featdepth_files import read_official_featdepth
 from training.state_files import read_weights_file
 
 KEYS = {'separate': 814, 'joint': 842, 'autoencoder': 348}

@@ -23,10 +23,10 @@ from training_runs import (
 from depth_ros.errors import ConfigError, ModelError
 from depth_ros.model import Model
 from training.config import BagSource, TrainConfig
+from training.config.presets import load_config
 from training.data.module import FrameDataModule, prepare_data
 from training.feature_phase import load_features, read_features
 from training.networks.build import build_frozen_features
-from training.presets import load_config
 from training.tasks.features import FeatureTask
 from training.tasks.self_supervised import SelfSupervisedTask
 from training.train import RunPaths, run_training

@@ -10,7 +10,7 @@ from official_models import assert_same_answers, import_official
 
 from depth_ros.errors import ConfigError, ModelError
 from depth_ros.model import ScaleKind
-from training.import_featdepth import FeatDepthImport
+from training.official.import_featdepth import FeatDepthImport
 
 SIZE = ('--width', '96', '--height', '64')
 

@@ -13,10 +13,10 @@ from tiny_networks import SAMPLES, SPEC, contrasted_networks, frames
 
 from depth_ros.errors import ModelError
 from depth_ros.model import Model
-from training import int8_graph
-from training.bias_correction import correct_biases
-from training.export import export_model
-from training.int8_graph import to_int8
+from training.export.model_folder import export_model
+from training.int8 import graph as int8_graph
+from training.int8.bias_correction import correct_biases
+from training.int8.graph import to_int8
 
 QUANTISERS = {'QuantizeLinear', 'DequantizeLinear'}
 DEPTH_INPUTS = [{'image': image[None], 'unused': image} for image in frames(16, seed=1)]

@@ -29,8 +29,8 @@ from training.losses.velocity import VelocityLoss
 from training.networks.build import NetworkConfig, build_pose_net
 from training.tasks.objective import Networks, Objective
 from training.tasks.sources import make_views
-from training.tracked_depth import find_translation, lengths_by_rotation, stereo_excess
-from training.tracked_motion import at_travelled_length
+from training.tracking.depth_unit import find_translation, lengths_by_rotation, stereo_excess
+from training.tracking.motions import at_travelled_length
 
 NAN = float('nan')
 

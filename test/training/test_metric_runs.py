@@ -15,7 +15,7 @@ from depth_ros.errors import ConfigError
 from depth_ros.model import Model, ScaleKind
 from depth_ros.synthetic import SyntheticBag, write_bag
 from training.config import BagSource, TrainConfig
-from training.presets import load_config
+from training.config.presets import load_config
 from training.train import RunPaths, run_training
 
 LEFT = '/camera/color/image_raw/compressed'

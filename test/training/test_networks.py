@@ -8,11 +8,11 @@ from monodepth2_reference import Official
 from torch import nn
 
 from depth_ros.errors import ConfigError
-from training.checkpoints import load_official
 from training.networks.backbones import Backbone, PretrainedWeights, widen_input_filter
 from training.networks.build import NetworkConfig, build_depth_net, build_pose_net
 from training.networks.monodepth2_decoder import DepthDecoder
 from training.networks.pose_net import PoseDecoder
+from training.official.monodepth2_files import load_official
 
 SMALL = NetworkConfig(
     backbone='tf_efficientnet_lite0',

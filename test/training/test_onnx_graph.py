@@ -6,7 +6,12 @@ import numpy as np
 import onnxruntime
 from onnx import ModelProto, TensorProto, helper
 
-from training.onnx_graph import between, cast_before_transpose, convolutions, followed_by_another
+from training.export.onnx_graph import (
+    between,
+    cast_before_transpose,
+    convolutions,
+    followed_by_another,
+)
 
 
 def graph_of(*nodes: tuple[str, str, str]) -> ModelProto:

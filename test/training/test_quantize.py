@@ -23,8 +23,8 @@ from depth_ros.model import METADATA_KEY, Model, Precision
 from depth_ros.offline import rectified
 from depth_ros.pipeline import DepthPipeline
 from training.config import BagSource
-from training.export import convert_to_half, export_model
-from training.quantize import INT8_TOLERANCE, Int8Report, convert_to_int8
+from training.export.model_folder import convert_to_half, export_model
+from training.int8.quantize import INT8_TOLERANCE, Int8Report, convert_to_int8
 
 FRAMES = 30
 

@@ -18,9 +18,9 @@ from depth_ros.cli.main import main
 from depth_ros.errors import ConfigError
 from depth_ros.model import Model, ScaleKind
 from training.config import BagSource
+from training.config.presets import load_config
 from training.held_scale import HeldScale
 from training.model_settings import find_settings
-from training.presets import load_config
 from training.tasks.self_supervised import SelfSupervisedTask
 
 REFINE = ROOT / 'config/training/refine.yaml'

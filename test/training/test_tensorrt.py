@@ -13,8 +13,8 @@ import pytest
 from tiny_networks import SAMPLES, SPEC, frames, tiny_networks
 
 from depth_ros.model import Model, Precision
-from training.export import convert_to_half, export_model
-from training.int8_graph import to_int8
+from training.export.model_folder import convert_to_half, export_model
+from training.int8.graph import to_int8
 
 trt = pytest.importorskip('tensorrt_rtx', reason='needs tensorrt-rtx')
 IMAGES = frames(16, seed=1)

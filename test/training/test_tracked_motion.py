@@ -16,7 +16,7 @@ from training.losses.motion import geodesic_angle
 from training.measure import find_motions, fit_unit
 from training.tasks.objective import Terms
 from training.tasks.self_supervised import SelfSupervisedTask
-from training.tracked_motion import tracked_motions
+from training.tracking.motions import tracked_motions
 
 CAMERA = Intrinsics(105.0, 105.0, 63.5, 47.5, 128, 96)
 

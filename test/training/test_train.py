@@ -34,8 +34,8 @@ from depth_ros.errors import ConfigError, DepthRosError, ModelError
 from depth_ros.model import Model, Precision, ScaleKind
 from depth_ros.synthetic import SyntheticBag, write_bag
 from training.config import BagSource, OptimizerConfig, Schedule, TrainConfig
+from training.config.presets import load_config
 from training.data.module import FrameDataModule, prepare_data
-from training.presets import load_config
 from training.tasks.schedule import rate_factor
 from training.tasks.self_supervised import SelfSupervisedTask, abs_rel
 from training.tasks.weight_mean import WeightMean

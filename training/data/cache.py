@@ -24,9 +24,9 @@ from depth_ros.errors import BagError, DepthRosError
 from depth_ros.model import Fit, ResizeFilter
 from depth_ros.view import View
 from training.config import BagSource
+from training.config.strict import to_plain
 from training.data.cached_frame import CachedFrame, nearest, sync
 from training.data.partner import PARTNER_FILE, write_partners
-from training.strict import to_plain
 
 FORMAT = 3
 TOLERANCE_NS = 25_000_000

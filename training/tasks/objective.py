@@ -29,8 +29,8 @@ from training.networks.feature_net import FeatureNet, FrozenFeatures
 from training.networks.pose_net import PoseNet
 from training.tasks.sources import make_views
 from training.tasks.view_terms import ViewTerms
-from training.tracked_depth import lengths_by_rotation, stereo_excess
-from training.tracked_motion import at_travelled_length, tracked_motions
+from training.tracking.depth_unit import lengths_by_rotation, stereo_excess
+from training.tracking.motions import at_travelled_length, tracked_motions
 
 _UNIT_WEIGHT = 0.1
 

@@ -14,8 +14,8 @@ import numpy as np
 import onnxruntime
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from training.calibration import Inputs
-from training.onnx_graph import CONVOLUTION
+from training.export.onnx_graph import CONVOLUTION
+from training.int8.calibration import Inputs
 
 # Means settle sooner than ranges.
 _RUNS = 16

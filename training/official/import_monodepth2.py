@@ -6,8 +6,8 @@ from pathlib import Path
 from depth_ros.camera import Intrinsics
 from depth_ros.errors import ConfigError
 from depth_ros.model import Fit, ModelSpec, MotionSpec, Precision, ResizeFilter, ScaleKind
-from training.checkpoints import OfficialModel, read_official
-from training.export import TOLERANCE, ExportReport, export_model
+from training.export.model_folder import TOLERANCE, ExportReport, export_model
+from training.official.monodepth2_files import OfficialModel, read_official
 from training.samples import render_samples
 
 # A stereo rig is 0.1 unit wide in training, whatever its real width.

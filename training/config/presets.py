@@ -12,7 +12,7 @@ import yaml
 from depth_ros.errors import ConfigError
 from depth_ros.resources import config_file
 from training.config import BagSource, TrainConfig
-from training.strict import parse
+from training.config.strict import parse
 
 _BASE = 'base'
 

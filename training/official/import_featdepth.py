@@ -6,8 +6,8 @@ from pathlib import Path
 from depth_ros.camera import Intrinsics
 from depth_ros.errors import ConfigError
 from depth_ros.model import Fit, ModelSpec, MotionSpec, Precision, ResizeFilter, ScaleKind
-from training.export import TOLERANCE, ExportReport, export_model
-from training.featdepth_checkpoints import PUBLISHED, read_official_featdepth
+from training.export.model_folder import TOLERANCE, ExportReport, export_model
+from training.official.featdepth_files import PUBLISHED, read_official_featdepth
 from training.samples import render_samples
 
 # A stereo rig is 0.015 unit wide in training, whatever its real width: 36 metres a unit on KITTI.

@@ -32,15 +32,15 @@ from onnxruntime.quantization import (
 )
 
 from depth_ros.errors import ModelError
-from training.bias_correction import correct_biases
-from training.calibration import Inputs
-from training.onnx_graph import (
+from training.export.onnx_graph import (
     CONVOLUTION,
     between,
     cast_before_transpose,
     convolutions,
     followed_by_another,
 )
+from training.int8.bias_correction import correct_biases
+from training.int8.calibration import Inputs
 
 # Clip and Relu are here so that a convolution's answer has the range of what is left of it:
 # without them lite0's AbsRel on the kitchen, not scaled, rises from 0.111 to 0.184.

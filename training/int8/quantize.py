@@ -29,11 +29,11 @@ from depth_ros.model import (
     write_checksums,
 )
 from depth_ros.pipeline import DepthPipeline
-from training.calibration import CalibrationFrames, Inputs, read_calibration_frames
 from training.config import BagSource
-from training.export import replacing_folder
-from training.int8_graph import to_int8
-from training.parity import check_parity, refuse_above
+from training.export.model_folder import replacing_folder
+from training.export.parity import check_parity, refuse_above
+from training.int8.calibration import CalibrationFrames, Inputs, read_calibration_frames
+from training.int8.graph import to_int8
 
 # Mean relative difference of depth and of motion; lite0 calibrated on the kitchen has 0.012 and
 # 0.002 on frames held out.

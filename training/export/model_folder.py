@@ -27,11 +27,11 @@ from depth_ros.model import (
     Precision,
     write_checksums,
 )
-from training.graphs import DepthGraph, PoseGraph, ready_to_export, to_onnx
-from training.half_precision import to_half_precision
+from training.export.graphs import DepthGraph, PoseGraph, ready_to_export, to_onnx
+from training.export.half_precision import to_half_precision
+from training.export.parity import check_parity
 from training.networks.depth_net import SCALES, DepthNet
 from training.networks.pose_net import PoseNet
-from training.parity import check_parity
 from training.samples import SampleFrames
 
 # Largest relative difference between a graph and torch. Half precision rounds every activation

@@ -1,0 +1,1 @@
+"""From bags to batches: frames decoded once and mapped, pairs of them, colour changes."""

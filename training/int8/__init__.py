@@ -1,0 +1,1 @@
+"""8-bit copies of a model, calibrated on a bag."""
