@@ -100,6 +100,15 @@ def test_guesses_are_made_from_the_training_frames_alone(model, bag):
     assert evaluation.depth[1].unscaled is None
 
 
+def test_guesses_can_know_other_bags(tmp_path, model, bag):
+    other = recordings.write_recording(tmp_path / 'other', 8)
+    by_other = run(model, bag, Selection(8), training_bags=(other,))
+    by_same = run(model, bag, Selection(8), training=Selection(0, 8))
+    assert by_other.depth[2:] == by_same.depth[2:]
+    empty = recordings.write_recording(tmp_path / 'empty', 2, depth=False)
+    assert len(run(model, bag, Selection(8), training_bags=(empty,)).depth) == 2
+
+
 def test_constant_guess_equals_the_naive_figure(model, bag):
     constant = run(model, bag).depth[1].median_scaled
     truths = [recordings.true_depth(index) for index in range(12)]

@@ -3,11 +3,12 @@
 The frames go through the pipeline that the robot runs. True depth comes from depth images or from
 a LiDAR whose place in the camera /tf_static tells. Depth is compared with and without median
 scaling, the path after named alignments, and beside them stand guesses that use no network: a
-model that does not beat them has learned nothing about this place. The guesses that know the
-place are made from the training frames, by default those before the evaluated ones.
+model that does not beat them has learned nothing about this place. The guesses that know such
+places are made from the training frames, by default those before the evaluated ones.
 
   depth_ros evaluate --bag kitchen --model my_model --first 280 --out report
   depth_ros evaluate --bag kitchen --model after --compare before --first 280 --out report
+  depth_ros evaluate --bag unseen_room --model my_model --train-bags rooms/*
   depth_ros evaluate --bag drive --model my_model --lidar /points --protocol kitti-eigen
 """
 
@@ -67,6 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     guesses.add_argument('--train-first', type=int, metavar='N', help='first of them, from 0')
     guesses.add_argument('--train-last', type=int, metavar='N',
                          help='the frame after the last of them')
+    guesses.add_argument('--train-bags', type=Path, nargs='+', metavar='BAG', default=[],
+                         help='other bags that the model was trained on, all of their frames')
     topics = add_topic_options(parser)
     topics.add_argument('--depth', metavar='TOPIC', help='true depth images')
     topics.add_argument('--odometry', metavar='TOPIC',
@@ -137,6 +140,7 @@ def _request(args: argparse.Namespace) -> EvaluationRequest:
         bag=args.bag,
         selection=selection,
         training=_training(args, selection),
+        training_bags=tuple(args.train_bags),
         protocol=DepthProtocol.of(ProtocolKind(args.protocol),
                                   DepthRange(args.min_depth, args.max_depth)),
         rectify=RectifyMode(args.rectify),

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
-from depth_ros.bags import BagReader, Trajectory, find_odometry_topic, read_frames, read_trajectory
+from depth_ros.bags import (
+    BagReader,
+    Selection,
+    Trajectory,
+    find_odometry_topic,
+    read_frames,
+    read_trajectory,
+)
 from depth_ros.camera import Intrinsics
 from depth_ros.errors import BagError
 from depth_ros.evaluation.depth_scores import DepthScorer, DepthScores, FrameScore, TrueFrame
@@ -125,13 +133,19 @@ class BagPass:
     def _guess(self, truth: TrueFrame, intrinsics: Intrinsics) -> None:
         if self._guesses is None:
             height, width = truth.depth_m.shape
-            self._guesses = _Guesses(height, width, self._training_depths(intrinsics),
-                                     self._request.protocol)
+            training = (_of_size(depth_m, height, width)
+                        for depth_m in self._training_depths(intrinsics))
+            self._guesses = _Guesses(height, width, training, self._request.protocol)
         self._guesses.add(truth)
 
     def _training_depths(self, intrinsics: Intrinsics) -> Iterator[np.ndarray]:
-        if self._request.training is not None:
-            for _, true in true_depths(self._request, self._topics, self._request.training):
+        request = self._request
+        if request.training is not None:
+            for _, true in true_depths(request, self._topics, request.training):
+                yield true.on(intrinsics)
+        for bag in request.training_bags:
+            other = replace(request, bag=bag)
+            for _, true in true_depths(other, find_topics(other), Selection()):
                 yield true.on(intrinsics)
 
     def _remarks(self, run: ModelRun, *, compared: bool) -> tuple[str, ...]:
@@ -170,6 +184,13 @@ class _Guesses:
     def scores(self) -> tuple[DepthScores, ...]:
         scores = [scorer.scores() for _, scorer in self._scorers]
         return tuple(score for score in scores if score is not None)
+
+
+def _of_size(depth_m: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Depth [height,width]; other bags may have images of other sizes."""
+    if depth_m.shape == (height, width):
+        return depth_m
+    return cv2.resize(depth_m, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
 def _answer(run: ModelRun, frame: Frame, truth: TrueFrame | None) -> Answer:

@@ -53,7 +53,9 @@ class EvaluationRequest:
     bag: Path
     selection: Selection
     training: Selection | None = None
-    """Frames whose depth the guesses know; None: only the guess that needs none."""
+    """Frames of the bag whose depth the guesses know; None: none of them."""
+    training_bags: tuple[Path, ...] = ()
+    """Other bags, with topics of the same names, whose depth the guesses know."""
     protocol: DepthProtocol = field(default_factory=DepthProtocol)
     rectify: RectifyMode = RectifyMode.AUTO
     image_topic: str | None = None
