@@ -40,11 +40,9 @@ class Variant:
     settings: tuple[str, ...] = ()
 
 
-METHODS = (
+VARIANTS = (
     Variant('Monodepth2', 'lite0'),
     Variant('FeatDepth', 'lite0_features'),
-)
-ABLATION = (
     Variant('without feature-metric loss', 'lite0_features', ('loss.feature_metric=0',)),
     Variant('without photometric loss', 'lite0_features', ('loss.photometric=0',)),
     Variant('without automask', 'lite0_features', ('loss.automask=false',)),
@@ -53,7 +51,7 @@ ABLATION = (
     Variant('without second-order smoothness', 'lite0_features', ('loss.second_order=false',)),
     Variant('without discriminative loss', 'lite0_features', ('features.discriminative=0',)),
     Variant('without convergent loss', 'lite0_features', ('features.convergent=0',)),
-    Variant('features with the decoder of Monodepth2', 'lite0_features',
+    Variant('with the decoder of Monodepth2', 'lite0_features',
             ('network.decoder=monodepth2',)),
 )  # fmt: skip
 
@@ -97,7 +95,7 @@ def main() -> int:
     """Train what is missing, judge, write."""
     args = _parse()
     judged = Judged(tuple(args.judge), args.first)
-    variants = METHODS if args.only_methods else METHODS + ABLATION
+    variants = [one for one in VARIANTS if not args.only or one.name in args.only]
     jobs = [(variant, seed) for seed in range(args.seeds) for variant in variants]
     pool = ThreadPoolExecutor(args.parallel)
     try:
@@ -241,7 +239,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument('--first', type=int, default=0, help='first judged frame of each')
     parser.add_argument('--out', type=Path, required=True, help='folder of runs and results')
     parser.add_argument('--seeds', type=int, default=3)
-    parser.add_argument('--only-methods', action='store_true', help='leave the ablation out')
+    parser.add_argument('--only', nargs='+', choices=[one.name for one in VARIANTS], default=[],
+                        metavar='VARIANT', help='some of: %(choices)s')
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE',
                         help='a setting of all variants, as of depth_ros train')
     parser.add_argument('--parallel', type=int, default=1, help='runs at the same time')

@@ -29,8 +29,9 @@ from training.losses.velocity import VelocityLoss
 from training.networks.build import NetworkConfig, build_pose_net
 from training.tasks.objective import Networks, Objective
 from training.tasks.sources import make_views
-from training.tracking.depth_unit import find_translation, lengths_by_rotation, stereo_excess
+from training.tracking.known_turns import find_translation, motions_by_turn
 from training.tracking.motions import at_travelled_length
+from training.tracking.stereo_excess import stereo_excess
 
 NAN = float('nan')
 
@@ -150,22 +151,25 @@ def test_the_excess_of_depth_shows_in_the_disparity_of_corners(
 
 
 @pytest.mark.parametrize('mirrored', [False, True])
-def test_with_the_turn_known_lengths_hold_whatever_the_shape_of_depth(
+def test_with_the_turn_known_motions_hold_whatever_the_shape_of_depth(
     rig: Batch, mirrored: bool
 ) -> None:
     images01 = to_unit_images(rig.images)
     draws = draw(AugmentConfig(flip=float(mirrored), jitter=0.0), 0, 0, 1)
     batch, images01 = change_geometry(rig, images01, draws)
     depth_m = batch.depth_m[:, None]
-    lengths = lengths_by_rotation(batch, images01, 4 * depth_m)
-    torch.testing.assert_close(lengths, 4 * rig.travelled_m.T, rtol=0.02, atol=0)
+    true = torch.stack([batch.target_T_previous, batch.next_T_target])
+    found = motions_by_turn(batch, images01, 4 * depth_m)
+    torch.testing.assert_close(found[..., :3, :3], true[..., :3, :3], rtol=0, atol=1e-6)
+    error = found[..., :3, 3] / 4 - true[..., :3, 3]
+    assert float((error.norm(dim=-1) / rig.travelled_m.T).max()) < 0.05
     flat = depth_m.median().expand_as(depth_m)
-    by_turn = (lengths_by_rotation(batch, images01, flat) / rig.travelled_m.T).log().abs()
-    assert float(by_turn.max()) < 0.25
+    length = motions_by_turn(batch, images01, flat)[..., :3, 3].norm(dim=-1)
+    assert float((length / rig.travelled_m.T).log().abs().max()) < 0.25
     unknown = torch.full((1, 4, 4), NAN)
     unturned = batch._replace(target_T_previous=unknown)
-    assert torch.isnan(lengths_by_rotation(unturned, images01, depth_m)).tolist() == [[True],
-                                                                                      [False]]
+    known = motions_by_turn(unturned, images01, depth_m).isfinite().all(-1).all(-1)
+    assert known.tolist() == [[False], [True]]
 
 
 def test_translations_are_found_in_spite_of_outliers() -> None:

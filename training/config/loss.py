@@ -38,7 +38,8 @@ class LossConfig:
         stereo: see it from its stereo partner, in the bags that have one: depth becomes metric.
             Without temporal no pose network is trained.
         velocity: length of predicted translations against the distance that odometry or a
-            measured velocity tells (Guizilini et al., CVPR 2020): depth becomes metric.
+            measured velocity tells (Guizilini et al., CVPR 2020): depth becomes metric. Motions
+            from tracked features then turn as odometry tells, where there is one.
         depth: against depth truth [m].
         motion: of the pose network against its teacher.
         teacher: whose motions those are.

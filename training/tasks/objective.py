@@ -29,8 +29,9 @@ from training.networks.feature_net import FeatureNet, FrozenFeatures
 from training.networks.pose_net import PoseNet
 from training.tasks.sources import make_views
 from training.tasks.view_terms import ViewTerms
-from training.tracking.depth_unit import lengths_by_rotation, stereo_excess
+from training.tracking.known_turns import motions_by_turn
 from training.tracking.motions import at_travelled_length, tracked_motions
+from training.tracking.stereo_excess import stereo_excess
 
 _UNIT_WEIGHT = 0.1
 
@@ -184,9 +185,7 @@ class Objective(nn.Module):
         if weights.stereo:
             measured.append(stereo_excess(batch, images01, depth_m.detach())[None])
         if weights.velocity > 0:
-            length = lengths_by_rotation(batch, images01, depth_m.detach())
-            by_features = torch.linalg.vector_norm(taught_T[..., :3, 3], dim=-1)
-            length = torch.where(length.isfinite(), length, by_features)
+            length = torch.linalg.vector_norm(taught_T[..., :3, 3], dim=-1)
             measured.append(travel_excess(length, batch.travelled_m.T))
         if measured:
             return self._depth_unit_loss(depth_m, torch.cat(measured))
@@ -202,10 +201,14 @@ class Objective(nn.Module):
 
     def _taught_motions(self, batch: Batch, images01: Tensor, depth_m: Tensor) -> Tensor:
         """later_T_earlier [P,B,4,4] of the first P of `_pairs`, NaN where unknown."""
-        features = self._weights.teacher is MotionTeacher.FEATURES
-        if self._weights.motion > 0 and features:
-            return tracked_motions(batch, images01, depth_m.detach())
-        return _true_motions(batch)
+        weights = self._weights
+        if weights.motion == 0 or weights.teacher is not MotionTeacher.FEATURES:
+            return _true_motions(batch)
+        tracked_T = tracked_motions(batch, images01, depth_m.detach())
+        if weights.velocity == 0:
+            return tracked_T
+        turned_T = motions_by_turn(batch, images01, depth_m.detach())
+        return torch.where(_known(turned_T)[..., None, None], turned_T, tracked_T)
 
     def motions(
         self,
