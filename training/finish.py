@@ -9,14 +9,14 @@ import torch
 
 from depth_ros.camera import Intrinsics
 from depth_ros.model import ModelSpec, MotionSpec, ScaleKind
-from training.config import BagSource, MotionTeacher, TrainConfig
+from training.config import BagSource, TrainConfig
 from training.data.batch import Batch
 from training.data.module import FrameDataModule, TrainingData
 from training.export.model_folder import TOLERANCE, export_model
 from training.feature_phase import matched_weights
 from training.held_scale import HeldScale, measure_log_depths
 from training.initial import exported_state
-from training.measure import describe_motion, find_motions, fit_unit, predict_motions
+from training.measure import Ways, describe_motion, fit_unit, measure_ways, predict_motions
 from training.model_settings import save_settings
 from training.samples import render_samples
 from training.tasks.self_supervised import SelfSupervisedTask
@@ -55,10 +55,9 @@ def finish(
         motions = predict_motions(task, judged_batches(config, data))
         fitted = None
         if source is None and config.export.odometry_scale:
-            by_features = config.loss.motion > 0 and config.loss.teacher is MotionTeacher.FEATURES
-            fitted = fit_unit(
-                find_motions(task, judged_batches(config, data)) if by_features else motions
-            )
+            fitted = fit_unit(measure_ways(task, judged_batches(config, data)))
+            if fitted is None:  # where images are too small or plain to track corners in
+                fitted = fit_unit(Ways.of(motions))
         if fitted is not None:
             unit, source = fitted, 'odometry'
             progress(f'scale fitted to odometry: one unit of the networks is {unit:.4g} m')

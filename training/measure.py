@@ -12,7 +12,7 @@ from depth_ros.model import MotionSpec
 from training.data import augment
 from training.data.batch import NEXT, PREVIOUS, TARGET, Batch
 from training.tasks.self_supervised import SelfSupervisedTask
-from training.tracking.motions import tracked_motions
+from training.tracking.known_turns import motions_by_turn
 
 # Shorter true motions than this share of the typical one say nothing of scale.
 _LONG_ENOUGH = 0.3
@@ -45,6 +45,24 @@ class Motions:
         return np.isfinite(self.true).all((1, 2))
 
 
+@dataclass(frozen=True)
+class Ways:
+    """Lengths of motions [n], NaN where unknown.
+
+    Attributes:
+        predicted: in the unit of the networks.
+        true: by odometry [m].
+    """
+
+    predicted: np.ndarray
+    true: np.ndarray
+
+    @classmethod
+    def of(cls, motions: Motions) -> Ways:
+        """Those of the pose network."""
+        return cls(_lengths(motions.predicted), _lengths(motions.true))
+
+
 @torch.no_grad()
 def predict_motions(task: SelfSupervisedTask, batches: Iterable[Batch]) -> Motions:
     """Run the pose network over batches, as it would be exported."""
@@ -67,30 +85,31 @@ def predict_motions(task: SelfSupervisedTask, batches: Iterable[Batch]) -> Motio
 
 
 @torch.no_grad()
-def find_motions(task: SelfSupervisedTask, batches: Iterable[Batch]) -> Motions:
-    """As predict_motions, but from tracked features and the predicted depth; NaN where unknown.
+def measure_ways(task: SelfSupervisedTask, batches: Iterable[Batch]) -> Ways:
+    """The ways between frames as corners and predicted depth tell them, turned as odometry tells.
 
-    What features teach has the unit of the depth from the start, the pose network only at last.
+    The unit is that of depth, whatever the pose network says.
     """
-    rows = []
+    predicted: list[np.ndarray] = []
+    true: list[np.ndarray] = []
     for batch in batches:
         on_device = Batch(*(field.to(task.device) for field in batch))
         frames01 = augment.to_unit_images(on_device.images)
-        first, second = tracked_motions(on_device, frames01, task.terms(on_device).depth_m)
-        tensors = (first, second @ first, second @ first, batch.target_T_previous,
-                   batch.interval_s[:, 0])  # fmt: skip
-        rows.append([tensor.double().cpu().numpy() for tensor in tensors])
-    return Motions(*(np.concatenate(column) for column in zip(*rows)))
+        found = motions_by_turn(on_device, frames01, task.terms(on_device).depth_m)
+        told = torch.stack([batch.target_T_previous, batch.next_T_target])
+        for motions, rows in ((found, predicted), (told, true)):
+            rows.append(_lengths(motions.flatten(0, 1).double().cpu().numpy()))
+    return Ways(np.concatenate(predicted), np.concatenate(true))
 
 
-def fit_unit(motions: Motions) -> float | None:
-    """Metres in one unit of the network: the median ratio of true to predicted translations.
+def fit_unit(ways: Ways) -> float | None:
+    """Metres in one unit of the networks: the median ratio of true to predicted ways.
 
-    None where too little truth is known, or where the ratios scatter so widely that the pose
-    network has no unit yet: a model is better up to scale than wrong in metres.
+    None where too little is known, or where the ratios scatter so widely that the networks have
+    no unit yet: a model is better up to scale than wrong in metres.
     """
-    known = motions.known
-    true, predicted = _lengths(motions.true[known]), _lengths(motions.predicted[known])
+    known = np.isfinite(ways.true) & np.isfinite(ways.predicted)
+    true, predicted = ways.true[known], ways.predicted[known]
     if len(true) == 0:
         return None
     moving = (true > _LONG_ENOUGH * np.median(true)) & (true > _SMALLEST) & (predicted > _SMALLEST)

@@ -8,7 +8,7 @@ from rendered_frames import CAMERA
 
 from training.config import BagSource, DataConfig, TrainConfig
 from training.finish import make_spec
-from training.measure import Motions, describe_motion, fit_unit
+from training.measure import Motions, Ways, describe_motion, fit_unit
 
 COUNT = 400
 
@@ -35,14 +35,14 @@ def make_motions(unit: float = 1.0, noise: float = 0.0, noise_rad: float = 0.0) 
 
 @pytest.mark.parametrize('unit', [0.02, 1.0, 30.0])
 def test_unit_is_found(unit: float) -> None:
-    assert fit_unit(make_motions(unit, noise=0.005)) == pytest.approx(unit, rel=0.02)
+    assert fit_unit(Ways.of(make_motions(unit, noise=0.005))) == pytest.approx(unit, rel=0.02)
 
 
 def test_a_network_whose_lengths_mean_nothing_has_no_unit() -> None:
     motions = make_motions()
     rng = np.random.default_rng(1)
     motions.predicted[:, :3, 3] *= np.exp(rng.normal(0, 1.0, (COUNT, 1)))
-    assert fit_unit(motions) is None
+    assert fit_unit(Ways.of(motions)) is None
 
 
 def test_standing_and_unknown_pairs_do_not_disturb_the_unit() -> None:
@@ -50,9 +50,9 @@ def test_standing_and_unknown_pairs_do_not_disturb_the_unit() -> None:
     motions.true[:100, :3, 3] *= 1e-4
     motions.predicted[:100, :3, 3] = 1.0
     motions.true[100:150] = np.nan
-    assert fit_unit(motions) == pytest.approx(5.0, rel=1e-6)
+    assert fit_unit(Ways.of(motions)) == pytest.approx(5.0, rel=1e-6)
     motions.true[:] = np.nan
-    assert fit_unit(motions) is None
+    assert fit_unit(Ways.of(motions)) is None
 
 
 def test_motion_is_described_in_metres_with_its_errors() -> None:

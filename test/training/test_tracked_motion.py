@@ -13,7 +13,7 @@ from depth_ros import synthetic
 from depth_ros.camera import Intrinsics
 from training.data.batch import PREVIOUS, TARGET, Batch
 from training.losses.motion import geodesic_angle
-from training.measure import find_motions, fit_unit
+from training.measure import fit_unit, measure_ways
 from training.tasks.objective import Terms
 from training.tasks.self_supervised import SelfSupervisedTask
 from training.tracking.motions import tracked_motions
@@ -93,10 +93,8 @@ class TrueDepth(SelfSupervisedTask):
 
 
 @pytest.mark.parametrize('unit_m', [0.2, 5.0])
-def test_the_unit_of_the_depth_is_found_by_features_alone(batch: Batch, unit_m: float) -> None:
-    task = TrueDepth(unit_m)
-    motions = find_motions(task, [batch])
-    assert motions.predicted.shape == (2, 4, 4)
-    assert np.isnan(motions.predicted[1]).all()
-    seen = Batch(*(field[:1] for field in batch))
-    assert fit_unit(find_motions(task, [seen])) == pytest.approx(unit_m, rel=0.12)
+def test_the_unit_of_the_depth_is_found_by_corners(batch: Batch, unit_m: float) -> None:
+    ways = measure_ways(TrueDepth(unit_m), [batch])
+    assert ways.predicted.shape == ways.true.shape == (4,)
+    assert np.isnan(ways.predicted).tolist() == [False, True, False, False]
+    assert fit_unit(ways) == pytest.approx(unit_m, rel=0.05)

@@ -30,7 +30,7 @@ from training.networks.pose_net import PoseNet
 from training.tasks.sources import make_views
 from training.tasks.view_terms import ViewTerms
 from training.tracking.known_turns import motions_by_turn
-from training.tracking.motions import at_travelled_length, tracked_motions
+from training.tracking.motions import at_travelled_length, nearly_metric, tracked_motions
 from training.tracking.stereo_excess import stereo_excess
 
 _UNIT_WEIGHT = 0.1
@@ -126,11 +126,12 @@ class Objective(nn.Module):
             )
         taught_T = self._taught_motions(batch, images01, depth_m)
         if weights.compares_views:
-            seen_T = self._seen_motions(forward_T, taught_T)
+            excess = self._unit_excess(depth_m, taught_T, batch, images01)
+            seen_T = self._seen_motions(forward_T, taught_T, excess)
             views = make_views(batch, images01, seen_T, weights.stereo, factor)
             compared = self._view_terms(disparities, views, networks.features)
             total, taught_features = total + compared.total, compared.features_total
-            total = total + _UNIT_WEIGHT * self._unit_term(depth_m, taught_T, batch, images01)
+            total = total + _UNIT_WEIGHT * self._unit_term(depth_m, excess)
             photometric, smoothness = compared.photometric, compared.smoothness
             matching, single = compared.feature_metric, compared.single_view
         if weights.velocity > 0 and forward_T is not None:
@@ -151,13 +152,18 @@ class Objective(nn.Module):
             depth_term, rotation, translation, depth_m.detach(),
         )  # fmt: skip
 
-    def _seen_motions(self, forward_T: Tensor | None, taught_T: Tensor) -> Tensor | None:
+    def _seen_motions(
+        self, forward_T: Tensor | None, taught_T: Tensor, excess: Tensor | None
+    ) -> Tensor | None:
         """What temporal views are synthesised by, [2,B,4,4]; None where there are none."""
         if forward_T is None or not self._weights.temporal:
             return None
         if not self._weights.warp_by_teacher:
             return forward_T[:2]
-        return torch.where(_known(taught_T)[:2, :, None, None], taught_T[:2], forward_T[:2])
+        taught_T = taught_T[:2]
+        if excess is not None:
+            taught_T = nearly_metric(taught_T, excess)
+        return torch.where(_known(taught_T)[:, :, None, None], taught_T, forward_T[:2])
 
     def _motion_term(
         self, forward_T: Tensor, taught_T: Tensor, batch: Batch
@@ -170,26 +176,36 @@ class Objective(nn.Module):
         forward_T, taught_T = forward_T[:pairs].flatten(0, 1), taught_T[:pairs].flatten(0, 1)
         return self._motion_loss(forward_T, taught_T, _known(taught_T))
 
-    def _unit_term(
+    def _unit_excess(
         self, depth_m: Tensor, taught_T: Tensor, batch: Batch, images01: Tensor
-    ) -> Tensor:
-        """What holds the unit of depth where views are synthesised by tracked motions.
+    ) -> Tensor | None:
+        """Logarithms of depth's unit over metres [P,B], NaN where unknown; None: nothing tells.
 
-        Those take their unit from the depth itself: metres come from the stereo partner and from
-        the measured way, and where there is neither, the depth at least must not drift.
+        Tracked motions take their unit from the depth itself. Metres come from the measured ways,
+        the first two rows, and from the stereo partner.
         """
         weights = self._weights
-        if not weights.warp_by_teacher or weights.teacher is not MotionTeacher.FEATURES:
-            return depth_m.new_zeros(())
-        measured = []
-        if weights.stereo:
-            measured.append(stereo_excess(batch, images01, depth_m.detach())[None])
+        if not self._tracks:
+            return None
+        rows = []
         if weights.velocity > 0:
             length = torch.linalg.vector_norm(taught_T[..., :3, 3], dim=-1)
-            measured.append(travel_excess(length, batch.travelled_m.T))
-        if measured:
-            return self._depth_unit_loss(depth_m, torch.cat(measured))
-        return self._drift(depth_m)
+            rows.append(travel_excess(length, batch.travelled_m.T))
+        if weights.stereo:
+            rows.append(stereo_excess(batch, images01, depth_m.detach())[None])
+        return torch.cat(rows) if rows else None
+
+    def _unit_term(self, depth_m: Tensor, excess: Tensor | None) -> Tensor:
+        """What holds the unit of depth where views are synthesised by tracked motions."""
+        if excess is not None:
+            return self._depth_unit_loss(depth_m, excess)
+        return self._drift(depth_m) if self._tracks else depth_m.new_zeros(())
+
+    @property
+    def _tracks(self) -> bool:
+        """Whether views are synthesised by tracked motions."""
+        weights = self._weights
+        return weights.warp_by_teacher and weights.teacher is MotionTeacher.FEATURES
 
     def _drift(self, depth_m: Tensor) -> Tensor:
         """Squared log distance of the batch's typical depth from that of the run's first batch."""
