@@ -48,11 +48,10 @@ VARIANTS = (
     Variant('without automask', 'lite0_features', ('loss.automask=false',)),
     Variant('without rounding off at zero', 'lite0_features', ('loss.robust=false',)),
     Variant('without smoothness', 'lite0_features', ('loss.smoothness=0',)),
-    Variant('without second-order smoothness', 'lite0_features', ('loss.second_order=false',)),
+    Variant('smoothness of both orders, 1e-3', 'lite0_features',
+            ('loss.first_order=true', 'loss.smoothness=1e-3')),
     Variant('without discriminative loss', 'lite0_features', ('features.discriminative=0',)),
     Variant('without convergent loss', 'lite0_features', ('features.convergent=0',)),
-    Variant('with the decoder of Monodepth2', 'lite0_features',
-            ('network.decoder=monodepth2',)),
 )  # fmt: skip
 
 
@@ -77,10 +76,17 @@ class Figures:
 
 @dataclass(frozen=True)
 class Judged:
-    """What to judge by: bags, and from which frame on."""
+    """What to judge by.
+
+    Attributes:
+        bags: to judge by.
+        first: the frame of each from which on; the guesses know those before it.
+        known: other bags that the guesses know.
+    """
 
     bags: tuple[Path, ...]
     first: int
+    known: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ class Row:
 def main() -> int:
     """Train what is missing, judge, write."""
     args = _parse()
-    judged = Judged(tuple(args.judge), args.first)
+    judged = Judged(tuple(args.judge), args.first, tuple(args.known))
     variants = [one for one in VARIANTS if not args.only or one.name in args.only]
     jobs = [(variant, seed) for seed in range(args.seeds) for variant in variants]
     pool = ThreadPoolExecutor(args.parallel)
@@ -142,6 +148,8 @@ def _train(variant: Variant, seed: int, args: argparse.Namespace, folder: Path) 
     else:
         for bag in args.train:
             command += ['--bag', bag]
+        if args.init:
+            command += ['--init', args.init]
         for setting in (f'run.seed={seed}', f'run.threads={args.threads}',
                         'export.evaluate=false', *args.set, *variant.settings):  # fmt: skip
             command += ['--set', setting]
@@ -154,6 +162,8 @@ def _judge(model: Path, judged: Judged, threads: int) -> dict[str, Any]:
     for bag in judged.bags:
         command = ['evaluate', '--json', '--bag', str(bag), '--model', str(model),
                    '--first', str(judged.first), '--threads', str(threads)]  # fmt: skip
+        if judged.known:
+            command += ['--train-bags', *map(str, judged.known)]
         values = json.loads(_verb(command, model.parent / 'judging', threads))
         for scores in values['depth']:
             by_name.setdefault(scores['name'], []).append(_figures(scores))
@@ -237,7 +247,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument('--judge', nargs='+', required=True, type=Path, metavar='BAG',
                         help='bags to judge by')
     parser.add_argument('--first', type=int, default=0, help='first judged frame of each')
+    parser.add_argument('--known', nargs='+', type=Path, default=[], metavar='BAG',
+                        help='training bags that the guesses know')
     parser.add_argument('--out', type=Path, required=True, help='folder of runs and results')
+    parser.add_argument('--init', metavar='MODEL', help='what every run starts from')
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--only', nargs='+', choices=[one.name for one in VARIANTS], default=[],
                         metavar='VARIANT', help='some of: %(choices)s')

@@ -167,6 +167,11 @@ class TestSmoothness:
         one = EdgeAwareSmoothness(normalised=False)(ramp, image)
         both = EdgeAwareSmoothness(second_order=True, normalised=False)(ramp, image)
         torch.testing.assert_close(one, both)
+        second = EdgeAwareSmoothness(first_order=False, second_order=True, normalised=False)
+        assert float(second(ramp, image)) == pytest.approx(0, abs=1e-7)
+        bent = second(ramp.square(), image)
+        torch.testing.assert_close(second(ramp.square() + ramp, image), bent)
+        assert float(bent) > 0
 
 
 def feature_views(

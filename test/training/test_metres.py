@@ -336,6 +336,7 @@ class TestConfig:
             ({'photometric': 0.0, 'depth': 1.0, 'velocity': 0.1}, 'reaches depth through'),
             ({'photometric': 0.0, 'depth': 1.0, 'stereo': True}, 'loss.stereo needs'),
             ({'velocity': -1.0}, 'loss.velocity -1.0 must be 0 or more'),
+            ({'first_order': False}, 'loss.smoothness has nothing to ask'),
         ):
             with pytest.raises(ConfigError, match=text):
                 LossConfig(**values)

@@ -31,7 +31,9 @@ class LossConfig:
             motions that can be learnt from (not in the paper).
         smoothness: edge-aware smoothness of disparity; halved with every scale.
         smoothness_edges: how much edges of the image allow edges of disparity.
-        second_order: ask second differences of disparity to be small too (FeatDepth).
+        first_order: ask first differences of disparity to be small: surfaces that face the camera.
+        second_order: ask second differences to be small (FeatDepth asks both): planes of any
+            slope, whose disparity is linear in the image.
         normalise_disparity: divide disparity by its mean in the smoothness term: a model without
             metres could else shrink it by going far away.
         temporal: see the target from the frames before and after it.
@@ -56,6 +58,7 @@ class LossConfig:
     coarse: float = 0.0
     smoothness: float = 1e-3
     smoothness_edges: float = 1.0
+    first_order: bool = True
     second_order: bool = False
     normalise_disparity: bool = True
     temporal: bool = True
@@ -74,6 +77,11 @@ class LossConfig:
         ):  # fmt: skip
             value = getattr(self, name)
             require(value >= 0, f'loss.{name} {value} must be 0 or more')
+        require(
+            self.first_order or self.second_order or self.smoothness == 0,
+            'loss.first_order and loss.second_order are both false: loss.smoothness has nothing '
+            'to ask; set one of them true, or loss.smoothness=0',
+        )
         require(
             not self.warp_by_teacher or self.motion > 0,
             'loss.warp_by_teacher needs loss.motion above 0: the pose network would not learn',

@@ -52,7 +52,10 @@ class ViewTerms(nn.Module):
             loss.automask,
             photometric_error=PhotometricError(loss.robust),
             smoothness=EdgeAwareSmoothness(
-                loss.smoothness_edges, loss.second_order, loss.normalise_disparity
+                loss.smoothness_edges,
+                loss.first_order,
+                loss.second_order,
+                loss.normalise_disparity,
             ),
         )
         self._coarse = CoarsePhotometricLoss(*depth_range)
