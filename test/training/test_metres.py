@@ -30,7 +30,7 @@ from training.networks.build import NetworkConfig, build_pose_net
 from training.tasks.objective import Networks, Objective
 from training.tasks.sources import make_views
 from training.tracking.known_turns import find_translation, motions_by_turn
-from training.tracking.motions import at_travelled_length, nearly_metric
+from training.tracking.motions import at_travelled_length
 from training.tracking.stereo_excess import stereo_excess
 
 NAN = float('nan')
@@ -184,24 +184,6 @@ def test_translations_are_found_in_spite_of_outliers() -> None:
     np.testing.assert_allclose(find_translation(pixels, found, z, camera, turn), true, atol=1e-6)
     found[:30] += rng.uniform(-20, 20, (30, 2))
     np.testing.assert_allclose(find_translation(pixels, found, z, camera, turn), true, atol=5e-3)
-
-
-def test_motions_are_brought_to_metres_where_they_are_near() -> None:
-    found = torch.cat([motions((1, 0, 0), (1, 0, 0), (1, 0, 0), (1, 0, 0))] * 2)
-    by_odometry = torch.tensor([[0.1, NAN, 1.0, NAN], [-0.2, 0.1, NAN, NAN]]).double()
-    by_stereo = torch.tensor([[0.2, 0.2, 0.2, NAN]]).double()
-
-    def lengths(excess: torch.Tensor) -> torch.Tensor:
-        return nearly_metric(found, excess)[..., 0, 3].log()
-
-    expected = torch.tensor([[-0.1, -0.1, 0, 0], [0.2, -0.1, 0, 0]]).double()
-    torch.testing.assert_close(lengths(by_odometry), expected)
-    expected = torch.tensor([[-0.2, -0.2, -0.2, 0]] * 2).double()
-    torch.testing.assert_close(lengths(by_stereo), expected)
-    expected = torch.tensor([[-0.1, -0.2, 0, 0], [0.2, -0.1, -0.2, 0]]).double()
-    torch.testing.assert_close(lengths(torch.cat([by_odometry, by_stereo])), expected)
-    turned = nearly_metric(found, by_odometry)[..., :3, :3]
-    torch.testing.assert_close(turned, found[..., :3, :3])
 
 
 def test_taught_motions_get_the_measured_length() -> None:

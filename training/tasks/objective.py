@@ -30,7 +30,7 @@ from training.networks.pose_net import PoseNet
 from training.tasks.sources import make_views
 from training.tasks.view_terms import ViewTerms
 from training.tracking.known_turns import motions_by_turn
-from training.tracking.motions import at_travelled_length, nearly_metric, tracked_motions
+from training.tracking.motions import at_travelled_length, tracked_motions
 from training.tracking.stereo_excess import stereo_excess
 
 _UNIT_WEIGHT = 0.1
@@ -126,11 +126,11 @@ class Objective(nn.Module):
             )
         taught_T = self._taught_motions(batch, images01, depth_m)
         if weights.compares_views:
-            excess = self._unit_excess(depth_m, taught_T, batch, images01)
-            seen_T = self._seen_motions(forward_T, taught_T, excess)
+            seen_T = self._seen_motions(forward_T, taught_T)
             views = make_views(batch, images01, seen_T, weights.stereo, factor)
             compared = self._view_terms(disparities, views, networks.features)
             total, taught_features = total + compared.total, compared.features_total
+            excess = self._unit_excess(depth_m, taught_T, batch, images01)
             total = total + _UNIT_WEIGHT * self._unit_term(depth_m, excess)
             photometric, smoothness = compared.photometric, compared.smoothness
             matching, single = compared.feature_metric, compared.single_view
@@ -152,18 +152,13 @@ class Objective(nn.Module):
             depth_term, rotation, translation, depth_m.detach(),
         )  # fmt: skip
 
-    def _seen_motions(
-        self, forward_T: Tensor | None, taught_T: Tensor, excess: Tensor | None
-    ) -> Tensor | None:
+    def _seen_motions(self, forward_T: Tensor | None, taught_T: Tensor) -> Tensor | None:
         """What temporal views are synthesised by, [2,B,4,4]; None where there are none."""
         if forward_T is None or not self._weights.temporal:
             return None
         if not self._weights.warp_by_teacher:
             return forward_T[:2]
-        taught_T = taught_T[:2]
-        if excess is not None:
-            taught_T = nearly_metric(taught_T, excess)
-        return torch.where(_known(taught_T)[:, :, None, None], taught_T, forward_T[:2])
+        return torch.where(_known(taught_T)[:2, :, None, None], taught_T[:2], forward_T[:2])
 
     def _motion_term(
         self, forward_T: Tensor, taught_T: Tensor, batch: Batch

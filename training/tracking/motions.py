@@ -22,8 +22,6 @@ from training.data.batch import NEXT, PREVIOUS, TARGET, Batch
 # Wide enough for networks that know nothing yet: depth then hardly bends the direction of travel.
 _DEPTH_SIGMA = 0.4
 _NO_MOTION = np.zeros(6)
-_NEARLY_METRIC = 0.3
-"""Logarithm; further off, hardly a pixel would find its match in the views."""
 
 
 @torch.no_grad()
@@ -67,30 +65,6 @@ def at_travelled_length(motions: Tensor, travelled_m: Tensor) -> Tensor:
     factor = torch.where(known, travelled_m / length, torch.ones_like(length))
     result = motions.clone()
     result[..., :3, 3] = translation * factor[..., None]
-    return result
-
-
-def nearly_metric(motions: Tensor, excess: Tensor) -> Tensor:
-    """Motions [2,B,4,4] in metres where their unit, that of depth, is not far from metres already.
-
-    Views synthesised in metres tell every pixel how far it is off, and all frames the same unit;
-    in the unit of each frame's depth they leave that unit open. Far from metres they would explain
-    nothing: there the motions stay as they are.
-
-    Args:
-        motions: in the unit of each sample's depth.
-        excess: [P,B], logarithms of that unit over metres, NaN where unknown. With two rows or
-            more, each of the first two belongs to one motion; the last one counts where they tell
-            nothing.
-    """
-    if len(excess) == 1:
-        own = excess.expand(len(motions), -1)
-    else:
-        own = torch.where(excess[:2].isfinite(), excess[:2], excess[-1])
-    near = own.abs() < _NEARLY_METRIC  # false for NaN
-    factor = torch.where(near, torch.exp(-own), torch.ones_like(own))
-    result = motions.clone()
-    result[..., :3, 3] *= factor[..., None]
     return result
 
 
