@@ -172,18 +172,62 @@ def test_with_the_turn_known_motions_hold_whatever_the_shape_of_depth(
     assert known.tolist() == [[False], [True]]
 
 
-def test_translations_are_found_in_spite_of_outliers() -> None:
-    rng = np.random.default_rng(0)
-    camera, z = np.array([100.0, 90.0, 63.5, 47.5]), rng.uniform(1, 4, 200)
-    pixels = rng.uniform(0, 96, (200, 2))
+class TestKnownTurn:
+    """What find_translation makes of exact matches and doubtful depths."""
+
+    camera = np.array([100.0, 90.0, 63.5, 47.5])
     turn = axis_angle_to_matrix(torch.tensor([0.05, -0.1, 0.02]).double()).numpy()
-    true = np.array([0.1, -0.02, 0.2])
-    points = np.column_stack([(pixels - camera[2:]) / camera[:2] * z[:, None], z])
-    seen = points @ turn.T + true
-    found = seen[:, :2] / seen[:, 2:] * camera[:2] + camera[2:]
-    np.testing.assert_allclose(find_translation(pixels, found, z, camera, turn), true, atol=1e-6)
-    found[:30] += rng.uniform(-20, 20, (30, 2))
-    np.testing.assert_allclose(find_translation(pixels, found, z, camera, turn), true, atol=5e-3)
+
+    def matches(
+        self, true: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        pixels, z = rng.uniform(0, 96, (200, 2)), rng.uniform(1, 4, 200)
+        points = np.column_stack([(pixels - self.camera[2:]) / self.camera[:2] * z[:, None], z])
+        seen = points @ self.turn.T + true
+        return pixels, seen[:, :2] / seen[:, 2:] * self.camera[:2] + self.camera[2:], z
+
+    def find(self, pixels: np.ndarray, found: np.ndarray, z: np.ndarray) -> np.ndarray | None:
+        return find_translation(pixels, found, z, self.camera, self.turn)
+
+    @pytest.mark.parametrize('true', [(0.1, -0.02, 0.2), (0.15, 0.0, 0.0)])
+    def test_outliers_have_no_say(self, true: tuple[float, ...]) -> None:
+        rng = np.random.default_rng(0)
+        pixels, found, z = self.matches(np.array(true), rng)
+        np.testing.assert_allclose(self.find(pixels, found, z), true, atol=1e-6)
+        found[:30] += rng.uniform(-20, 20, (30, 2))
+        np.testing.assert_allclose(self.find(pixels, found, z), true, atol=8e-3)
+
+    @pytest.mark.parametrize('true', [(0.0, 0.0, 0.15), (0.15, 0.0, 0.0)])
+    @pytest.mark.parametrize(('sigma', 'allowed'), [(0.2, 0.04), (0.3, 0.05), (0.5, 0.08)])
+    def test_lengths_keep_the_typical_unit_of_scattered_depths(
+        self, true: tuple[float, ...], sigma: float, allowed: float
+    ) -> None:
+        """A fit of pixels would follow what is predicted too near, and come out short."""
+        ratios = []
+        for seed in range(10):
+            rng = np.random.default_rng(seed)
+            pixels, found, z = self.matches(np.array(true), rng)
+            translation = self.find(pixels, found, z * np.exp(rng.normal(0, sigma, len(z))))
+            assert translation is not None
+            ratios.append(np.linalg.norm(translation) / np.linalg.norm(true))
+        assert np.median(ratios) == pytest.approx(1, abs=allowed)
+
+    @pytest.mark.parametrize('true', [(0.0, 0.0, 0.15), (0.15, 0.0, 0.0)])
+    def test_a_few_depths_at_the_lens_do_not_shorten_the_way(
+        self, true: tuple[float, ...]
+    ) -> None:
+        rng = np.random.default_rng(1)
+        pixels, found, z = self.matches(np.array(true), rng)
+        z[:10] = 0.1
+        translation = self.find(pixels, found, z)
+        assert translation is not None
+        assert np.linalg.norm(translation) == pytest.approx(0.15, rel=0.06)
+
+    def test_matches_that_do_not_agree_tell_nothing(self) -> None:
+        rng = np.random.default_rng(2)
+        pixels, found, z = self.matches(np.array([0.1, 0.0, 0.1]), rng)
+        found[:160] += rng.uniform(-30, 30, (160, 2))
+        assert self.find(pixels, found, z) is None
 
 
 def test_taught_motions_get_the_measured_length() -> None:

@@ -9,6 +9,9 @@ from torch import Tensor
 from depth_ros.motion_refinement import track_corners
 from training.data.batch import TARGET, Batch
 
+FEWEST = 16
+"""Corners that tell something."""
+
 
 class CornerTracks:
     """Corners of a batch's targets in their other frames; found on the CPU, sample by sample."""
@@ -22,7 +25,10 @@ class CornerTracks:
         self.K = batch.intrinsics.double().cpu().numpy()
 
     def track(self, i: int, source: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """Corners of target i [n,2], where the source shows them [n,2], their depths [n]."""
+        """Corners of target i [n,2], where the source shows them [n,2], their depths [n].
+
+        None where there are too few.
+        """
         height, width = self._depths[i].shape
         x0, y0, x1, y1 = self._visible[i]
         mask = np.zeros((height, width), np.uint8)
@@ -33,4 +39,7 @@ class CornerTracks:
         pixels, found = tracked
         columns, rows = np.rint(pixels).astype(int).T
         z = self._depths[i][rows.clip(0, height - 1), columns.clip(0, width - 1)]
-        return pixels, found, z.astype(np.float64)
+        known = np.isfinite(z)
+        if known.sum() < FEWEST:
+            return None
+        return pixels[known], found[known], z[known].astype(np.float64)

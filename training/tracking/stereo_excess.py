@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from training.data.batch import STEREO, Batch
-from training.tracking.corners import CornerTracks
+from training.tracking.corners import FEWEST, CornerTracks
 
-_FEWEST = 16
 _SMALLEST_DISPARITY_PX = 0.5
 _LARGEST_STEP_PX = 1.5
 """Across the rows; rectified pairs have none."""
@@ -48,6 +47,6 @@ def _median_excess(flow: np.ndarray, z: np.ndarray, disparity_at_1m: float) -> f
     true_m = disparity_at_1m / np.where(along == 0, np.nan, along)
     usable = (np.abs(along) >= _SMALLEST_DISPARITY_PX) & (np.abs(across) <= _LARGEST_STEP_PX)
     usable &= true_m > 0
-    if usable.sum() < _FEWEST:
+    if usable.sum() < FEWEST:
         return float('nan')
     return float(np.median(np.log(z[usable] / true_m[usable])))
