@@ -17,8 +17,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -28,6 +27,7 @@ from depth_ros.evaluation import report
 from depth_ros.evaluation.pages import PLAIN_NOTE
 from depth_ros.evaluation.report import Page
 from depth_ros.evaluation.tables import Column, Table
+from depth_ros.model import ScaleKind
 from depth_ros.whole_files import write_whole
 
 
@@ -40,11 +40,14 @@ class Variant:
     settings: tuple[str, ...] = ()
 
 
+_FREE = ('out', 'seeds', 'only', 'threads')
+"""Arguments that may change from call to call."""
 VARIANTS = (
     Variant('Monodepth2', 'lite0'),
-    Variant('FeatDepth', 'lite0_features'),
+    Variant('lite0_features', 'lite0_features'),
     Variant('without feature-metric loss', 'lite0_features', ('loss.feature_metric=0',)),
-    Variant('without photometric loss', 'lite0_features', ('loss.photometric=0',)),
+    Variant('without photometric loss and smoothness', 'lite0_features',
+            ('loss.photometric=0',)),
     Variant('without automask', 'lite0_features', ('loss.automask=false',)),
     Variant('without rounding off at zero', 'lite0_features', ('loss.robust=false',)),
     Variant('without smoothness', 'lite0_features', ('loss.smoothness=0',)),
@@ -100,15 +103,20 @@ class Row:
 def main() -> int:
     """Train what is missing, judge, write."""
     args = _parse()
+    try:
+        _compare(args)
+    except DepthRosError as error:
+        print(f'methods: error: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> None:
+    _hold_conditions(args)
     judged = Judged(tuple(args.judge), args.first, tuple(args.known))
     variants = [one for one in VARIANTS if not args.only or one.name in args.only]
     jobs = [(variant, seed) for seed in range(args.seeds) for variant in variants]
-    pool = ThreadPoolExecutor(args.parallel)
-    try:
-        done = [pool.submit(_run, *job, args, judged) for job in jobs]
-        results = {job: future.result() for job, future in zip(jobs, done)}
-    finally:
-        pool.shutdown(cancel_futures=True)  # the first failure ends all
+    results = {job: _run(*job, args, judged) for job in jobs}
     rows = [
         Row(variant.name, tuple(Figures(**results[variant, seed]['model']) for seed in
                                 range(args.seeds)))
@@ -122,7 +130,26 @@ def main() -> int:
     page.add(table.to_html(), report.note(_conditions(args)))
     page.write(args.out / 'index.html')
     write_whole(args.out / 'results.json', json.dumps([asdict(row) for row in rows], indent=2))
-    return 0
+
+
+def _hold_conditions(args: argparse.Namespace) -> None:
+    """Note what all runs of the folder have in common.
+
+    Raises:
+        DepthRosError: the folder holds runs under other conditions.
+    """
+    given = {name: [str(one) for one in value] if isinstance(value, list) else str(value)
+             for name, value in vars(args).items() if name not in _FREE}  # fmt: skip
+    path: Path = args.out / 'conditions.json'
+    if path.exists():
+        changed = [name for name, value in json.loads(path.read_text()).items()
+                   if given[name] != value]  # fmt: skip
+        if changed:
+            raise DepthRosError(f'the runs in {args.out} had another --{changed[0]}; give another '
+                                '--out')
+        return
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(given, indent=2))
 
 
 def _run(variant: Variant, seed: int, args: argparse.Namespace, judged: Judged) -> dict[str, Any]:
@@ -143,13 +170,13 @@ def _run(variant: Variant, seed: int, args: argparse.Namespace, judged: Judged) 
 def _train(variant: Variant, seed: int, args: argparse.Namespace, folder: Path) -> None:
     command = ['train', '--preset', variant.preset, '--out', str(folder / 'model'),
                '--workdir', str(folder / 'run')]  # fmt: skip
+    if args.init:
+        command += ['--init', args.init]  # a resumed run may not have begun yet
     if (folder / 'run').exists():
         command.append('--resume')
     else:
         for bag in args.train:
             command += ['--bag', bag]
-        if args.init:
-            command += ['--init', args.init]
         for setting in (f'run.seed={seed}', f'run.threads={args.threads}',
                         'export.evaluate=false', *args.set, *variant.settings):  # fmt: skip
             command += ['--set', setting]
@@ -166,7 +193,10 @@ def _judge(model: Path, judged: Judged, threads: int) -> dict[str, Any]:
             command += ['--train-bags', *map(str, judged.known)]
         values = json.loads(_verb(command, model.parent / 'judging', threads))
         for scores in values['depth']:
-            by_name.setdefault(scores['name'], []).append(_figures(scores))
+            figures = _figures(scores)
+            if scores['name'] == 'model' and values['spec']['scale'] != ScaleKind.METRIC.value:
+                figures = replace(figures, unscaled=None)
+            by_name.setdefault(scores['name'], []).append(figures)
     means = {name: asdict(_mean(figures)) for name, figures in by_name.items()}
     return {'model': means.pop('model'), 'guesses': means}
 
@@ -236,7 +266,8 @@ def _conditions(args: argparse.Namespace) -> str:
     return (
         f'Trained on {len(args.train)} bags ({", ".join(map(str, args.train[:3]))} ...), judged '
         f'on {judged} from frame {args.first} on; {args.seeds} seeds, mean and standard '
-        f'deviation; {" ".join(args.set)}. AbsRel and d1 after median scaling. {PLAIN_NOTE}'
+        f'deviation; started from {args.init or "ImageNet"}; {" ".join(args.set)}. AbsRel and d1 '
+        f'after median scaling. {PLAIN_NOTE}'
     )
 
 
@@ -256,7 +287,6 @@ def _parse() -> argparse.Namespace:
                         metavar='VARIANT', help='some of: %(choices)s')
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE',
                         help='a setting of all variants, as of depth_ros train')
-    parser.add_argument('--parallel', type=int, default=1, help='runs at the same time')
     parser.add_argument('--threads', type=int, default=1, help='CPU threads of each run')
     return parser.parse_args()
 

@@ -12,7 +12,7 @@ from helpers import shared_bag
 from depth_ros.bags import Selection
 from depth_ros.camera import Intrinsics
 from depth_ros.cli.main import main
-from depth_ros.errors import BagError
+from depth_ros.errors import BagError, ConfigError
 from depth_ros.evaluation.evaluate import evaluate
 from depth_ros.evaluation.pages import to_text
 from depth_ros.evaluation.request import EvaluationRequest
@@ -105,6 +105,11 @@ def test_guesses_can_know_other_bags(tmp_path, model, bag):
     by_other = run(model, bag, Selection(8), training_bags=(other,))
     by_same = run(model, bag, Selection(8), training=Selection(0, 8))
     assert by_other.depth[2:] == by_same.depth[2:]
+    assert '1 other bags' in to_text(by_other)
+    both = run(model, bag, Selection(8), training=Selection(0, 8), training_bags=(other,))
+    assert both.depth[3] == by_same.depth[3]
+    with pytest.raises(ConfigError, match='cannot be a training bag'):
+        run(model, bag, training_bags=(other, bag))
     empty = recordings.write_recording(tmp_path / 'empty', 2, depth=False)
     assert len(run(model, bag, Selection(8), training_bags=(empty,)).depth) == 2
 

@@ -162,7 +162,7 @@ def _train_features(
 def _keep_features(task: FeatureTask, folder: Path) -> None:
     state = task.state_dict()
     if (folder / BEST).exists():
-        state = torch.load(folder / BEST, map_location='cpu', weights_only=True)['state_dict']
+        state = read_weights_file(folder / BEST)['state_dict']
     _save(
         {name.removeprefix(_NET): value for name, value in state.items()
          if name.startswith(_NET)},

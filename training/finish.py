@@ -25,6 +25,7 @@ from training.weights import save_weights
 Progress = Callable[[str], None]
 _MOTION_BATCHES = 64
 _NAMED_BAGS = 8
+_ENOUGH_WAYS = 8
 
 
 def finish(
@@ -54,10 +55,11 @@ def finish(
     if networks.pose is not None:
         motions = predict_motions(task, judged_batches(config, data))
         fitted = None
-        if source is None and config.export.odometry_scale:
-            fitted = fit_unit(measure_ways(task, judged_batches(config, data)))
-            if fitted is None:  # where images are too small or plain to track corners in
-                fitted = fit_unit(Ways.of(motions))
+        if source is None and config.export.odometry_scale and motions.known.any():
+            ways = measure_ways(task, judged_batches(config, data))
+            # Images may be too small or too plain to track corners in.
+            enough = ways.known.sum() >= _ENOUGH_WAYS
+            fitted = fit_unit(ways if enough else Ways.of(motions))
         if fitted is not None:
             unit, source = fitted, 'odometry'
             progress(f'scale fitted to odometry: one unit of the networks is {unit:.4g} m')

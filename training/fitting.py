@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
@@ -20,6 +19,7 @@ from training.callbacks import LAST, PROCESSES, Checkpoints, CsvLog, Epochs, Log
 from training.config import TrainConfig
 from training.data.module import FrameDataModule
 from training.ranks import Ranks
+from training.state_files import read_weights_file
 
 Progress = Callable[[str], None]
 
@@ -48,6 +48,7 @@ def fit(
 
     Raises:
         ConfigError: last.ckpt is of another number of processes.
+        ModelError: last.ckpt is damaged.
         DepthRosError: the loss is not finite, the disk is full, or a process that loads batches
             was killed.
         KeyboardInterrupt: the user stopped it.
@@ -110,7 +111,7 @@ def _worker_errors() -> Iterator[None]:
 
 def _step_of(checkpoint: Path, ranks: Ranks) -> int:
     """Where the checkpoint's run goes on; as many processes as it had make the same steps."""
-    state = torch.load(checkpoint, map_location='cpu', weights_only=True)
+    state = read_weights_file(checkpoint)
     processes = state.get(PROCESSES, 1)
     if processes != ranks.count:
         raise ConfigError(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from depth_ros.errors import ModelError
@@ -14,6 +12,7 @@ from depth_ros.model import Model
 from training.callbacks import BEST
 from training.official.featdepth_files import load_official_featdepth
 from training.official.monodepth2_files import load_official
+from training.state_files import read_weights_file
 from training.tasks.self_supervised import SelfSupervisedTask
 from training.weights import read_weights
 
@@ -51,10 +50,9 @@ def load_task_weights(task: SelfSupervisedTask, checkpoint: Path) -> None:
     Raises:
         ModelError: no checkpoint of this program, damaged, or of other networks.
     """
-    try:
-        state = torch.load(checkpoint, map_location='cpu', weights_only=True)['state_dict']
-    except (OSError, RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
-        raise ModelError(f'{checkpoint} is no checkpoint of a run: {error}') from None
+    state = read_weights_file(checkpoint).get('state_dict')
+    if not isinstance(state, Mapping):
+        raise ModelError(f'{checkpoint} is no checkpoint of a run: it has no state_dict')
     load_networks(task, exported_state(state), checkpoint)
 
 

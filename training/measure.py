@@ -62,6 +62,11 @@ class Ways:
         """Those of the pose network."""
         return cls(_lengths(motions.predicted), _lengths(motions.true))
 
+    @property
+    def known(self) -> np.ndarray:
+        """Where there are both, bool [n]."""
+        return np.isfinite(self.true) & np.isfinite(self.predicted)
+
 
 @torch.no_grad()
 def predict_motions(task: SelfSupervisedTask, batches: Iterable[Batch]) -> Motions:
@@ -108,8 +113,7 @@ def fit_unit(ways: Ways) -> float | None:
     None where too little is known, or where the ratios scatter so widely that the networks have
     no unit yet: a model is better up to scale than wrong in metres.
     """
-    known = np.isfinite(ways.true) & np.isfinite(ways.predicted)
-    true, predicted = ways.true[known], ways.predicted[known]
+    true, predicted = ways.true[ways.known], ways.predicted[ways.known]
     if len(true) == 0:
         return None
     moving = (true > _LONG_ENOUGH * np.median(true)) & (true > _SMALLEST) & (predicted > _SMALLEST)

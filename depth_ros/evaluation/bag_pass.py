@@ -139,17 +139,21 @@ class BagPass:
         self._guesses.add(truth)
 
     def _training_depths(self, intrinsics: Intrinsics) -> Iterator[np.ndarray]:
+        """Those of other bags first: what is held is the last frame before the evaluated ones."""
         request = self._request
+        for bag in request.training_bags:
+            other = replace(request, bag=bag, training_bags=())
+            for _, true in true_depths(other, find_topics(other), Selection()):
+                yield true.on(intrinsics)
         if request.training is not None:
             for _, true in true_depths(request, self._topics, request.training):
-                yield true.on(intrinsics)
-        for bag in request.training_bags:
-            other = replace(request, bag=bag)
-            for _, true in true_depths(other, find_topics(other), Selection()):
                 yield true.on(intrinsics)
 
     def _remarks(self, run: ModelRun, *, compared: bool) -> tuple[str, ...]:
         remarks = list(self._topics.remarks)
+        if self._request.training_bags:
+            remarks.append(f'The guesses know the depth of {len(self._request.training_bags)} '
+                           'other bags.')
         if self._topics.lidar is not None:
             remarks.append(_SWEEP)
             if self._request.protocol.kind is ProtocolKind.KITTI_EIGEN:

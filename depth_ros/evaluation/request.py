@@ -73,11 +73,15 @@ class EvaluationRequest:
     """Whether tracked features refine the pose network's motions, as the node does."""
 
     def __post_init__(self) -> None:
-        """Refuse two truths at once.
+        """Refuse two truths at once, and guesses that know what is judged.
 
         Raises:
-            ConfigError: both depth images and a LiDAR are named.
+            ConfigError: both depth images and a LiDAR are named, or the bag is among those that
+                the guesses know.
         """
+        if self.bag.resolve() in (bag.resolve() for bag in self.training_bags):
+            raise ConfigError(f'{self.bag} is evaluated and cannot be a training bag as well; its '
+                              'own training frames are named by their numbers')
         if self.depth_topic is not None and self.lidar.topic is not None:
             raise ConfigError(
                 f'true depth is either the images {self.depth_topic} or the LiDAR '
