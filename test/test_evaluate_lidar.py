@@ -1,6 +1,7 @@
 """Evaluation against a LiDAR beside the camera, on recordings with known truth."""
 
 import json
+from pathlib import Path
 
 import graphs
 import numpy as np
@@ -126,7 +127,7 @@ def test_the_right_camera_of_a_pair_may_carry_the_left_frame(tmp_path, model):
 
 def test_two_truths_are_refused():
     with pytest.raises(ConfigError, match='not both'):
-        EvaluationRequest('bag', Selection(), depth_topic='/d',
+        EvaluationRequest(Path('bag'), Selection(), depth_topic='/d',
                           lidar=LidarTruth(topic='/points'))
 
 

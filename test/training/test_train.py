@@ -269,8 +269,11 @@ def test_other_networks_and_other_folders_are_refused(
         load_initial(SelfSupervisedTask(wider, CAMERA.fx, 10), finished.out)
     (tmp_path / 'text').write_text('no weights')
     task = SelfSupervisedTask(configure(bag, tmp_path), CAMERA.fx, 10)
-    with pytest.raises(ModelError, match='no checkpoint of a run'):
+    with pytest.raises(ModelError, match='is damaged or no file of weights'):
         load_initial(task, tmp_path / 'text')
+    torch.save({'weights': torch.zeros(1)}, tmp_path / 'other.ckpt')
+    with pytest.raises(ModelError, match='no checkpoint of a run: it has no state_dict'):
+        load_initial(task, tmp_path / 'other.ckpt')
 
 
 def test_rate_rises_then_falls() -> None:
