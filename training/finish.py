@@ -16,7 +16,14 @@ from training.export.model_folder import TOLERANCE, export_model
 from training.feature_phase import matched_weights
 from training.held_scale import HeldScale, measure_log_depths
 from training.initial import exported_state
-from training.measure import Ways, describe_motion, fit_unit, measure_ways, predict_motions
+from training.measure import (
+    Motions,
+    Ways,
+    describe_motion,
+    fit_unit,
+    measure_ways,
+    predict_motions,
+)
 from training.model_settings import save_settings
 from training.samples import render_samples
 from training.tasks.self_supervised import SelfSupervisedTask
@@ -56,10 +63,7 @@ def finish(
         motions = predict_motions(task, judged_batches(config, data))
         fitted = None
         if source is None and config.export.odometry_scale and motions.known.any():
-            ways = measure_ways(task, judged_batches(config, data))
-            # Images may be too small or too plain to track corners in.
-            enough = ways.known.sum() >= _ENOUGH_WAYS
-            fitted = fit_unit(ways if enough else Ways.of(motions))
+            fitted = _fitted_unit(config, task, data, motions)
         if fitted is not None:
             unit, source = fitted, 'odometry'
             progress(f'scale fitted to odometry: one unit of the networks is {unit:.4g} m')
@@ -78,6 +82,20 @@ def finish(
         f'{out}: {report.size_bytes / 1e6:.1f} MB, {spec.scale.value} ({spec.scale_source}), '
         f'graphs differ from torch by {report.depth_difference:.1e} at most'
     )
+
+
+def _fitted_unit(
+    config: TrainConfig, task: SelfSupervisedTask, data: TrainingData, motions: Motions
+) -> float | None:
+    """Metres in one unit of the networks by the bags' odometry; None: they do not tell.
+
+    The pose network stands in where images are too small or too plain to track corners in, if
+    depth has been learnt by its motions: else the two have no unit in common.
+    """
+    ways = measure_ways(task, judged_batches(config, data))
+    if ways.known.sum() >= _ENOUGH_WAYS:
+        return fit_unit(ways)
+    return None if config.loss.warp_by_teacher else fit_unit(Ways.of(motions))
 
 
 def supervision_source(config: TrainConfig) -> str | None:
