@@ -199,10 +199,19 @@ class Peer:
         values = {value.key: value.value for value in status.values}
         return {**values, 'level': str(status.level[0]), 'message': status.message}
 
-    def wait_diagnosis(self, accept: Callable[[dict[str, str]], bool]) -> dict[str, str]:
-        """Wait for diagnostics of a kind."""
+    def wait_diagnosis(
+        self,
+        accept: Callable[[dict[str, str]], bool],
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> dict[str, str]:
+        """Wait for diagnostics of a kind; meanwhile is called again and again.
+
+        A node that gets no images for seconds says so, as an error: where other troubles are
+        waited for, let a camera send meanwhile.
+        """
 
         def accepted() -> list[dict[str, str]]:
+            meanwhile()
             return [d for d in [self.diagnosis()] if accept(d)]
 
         return wait_for(accepted, lambda: f'diagnostics; the last: {self.diagnosis()}')[0]

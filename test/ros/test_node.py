@@ -195,9 +195,9 @@ def test_nothing_is_computed_that_nobody_wants(network, peer, model):
         for _ in range(5):
             camera.send()
             time.sleep(0.05)
-        told = peer.wait_diagnosis(lambda d: int(d['frames unwanted']) > 0)
+        told = peer.wait_diagnosis(
+            lambda d: int(d['frames unwanted']) > 0 and d['level'] == '0', camera.send)
     assert told['frames out'] == '0'
-    assert told['level'] == '0'
 
 
 @pytest.mark.parametrize(
@@ -236,8 +236,7 @@ def test_a_bad_message_costs_that_message(network, peer, model, spoil, trouble, 
         before = len(depths)
         camera.send_until(depths)
         assert len(depths) > before
-        healthy = peer.wait_diagnosis(lambda d: trouble not in d or camera.send() == 0)
-        assert healthy['level'] == '0'
+        peer.wait_diagnosis(lambda d: trouble not in d and d['level'] == '0', camera.send)
 
 
 def test_missing_camera_info_is_told_and_mended(network, peer, model):
@@ -270,8 +269,18 @@ def test_newest_picture_wins_and_overtaken_ones_are_counted(network, peer, model
         camera.send_until(depths)
         for _ in range(60):
             camera.send(big)
-        last = camera.stamp(camera.sent - 1)
-        wait_for(lambda: stamp_of(depths[-1]) == last, 'the newest picture')
+
+        def newest_is_answered() -> bool:
+            # Best effort: the last of a burst may get lost, one by itself comes through.
+            newest = camera.stamp(camera.sent - 1)
+            for _ in range(20):
+                if stamp_of(depths[-1]) == newest:
+                    return True
+                time.sleep(0.05)
+            camera.send(big)
+            return False
+
+        wait_for(newest_is_answered, 'the newest picture')
         told = peer.wait_diagnosis(lambda d: int(d['frames overtaken']) > 0)
     stamps = [stamp_of(d) for d in depths]
     assert stamps == sorted(set(stamps))
@@ -310,7 +319,7 @@ def test_wrong_model_leaves_the_node_unconfigured_and_says_why(network, peer, mo
         assert peer.state() == 'unconfigured'
         assert peer.set_parameter('model', str(model)).successful
         assert peer.transition('configure')
-        assert peer.diagnosis()['level'] == '0'
+        peer.wait_diagnosis(lambda d: d['level'] == '0')
         assert 'Traceback' not in node.log
 
 
@@ -389,9 +398,9 @@ def test_up_to_scale_model_runs_only_by_the_users_word(network, peer, tmp_path):
         assert peer.set_parameter('scale_source', 'none').successful
         assert peer.transition('configure')
         assert peer.transition('activate')
-        Camera(peer).send_until(depths)
-        told = peer.wait_diagnosis(lambda d: 'wrong: scale' in d)
-        assert told['level'] == '1'
+        camera = Camera(peer)
+        camera.send_until(depths)
+        peer.wait_diagnosis(lambda d: 'wrong: scale' in d and d['level'] == '1', camera.send)
 
 
 def test_scale_comes_from_odometry(network, peer, model):
