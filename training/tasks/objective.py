@@ -215,11 +215,16 @@ class Objective(nn.Module):
         weights = self._weights
         if weights.motion == 0 or weights.teacher is not MotionTeacher.FEATURES:
             return _true_motions(batch)
-        tracked_T = tracked_motions(batch, images01, depth_m.detach())
+        depth_m = depth_m.detach()
         if weights.velocity == 0:
-            return tracked_T
-        turned_T = motions_by_turn(batch, images01, depth_m.detach())
-        return torch.where(_known(turned_T)[..., None, None], turned_T, tracked_T)
+            return tracked_motions(batch, images01, depth_m)
+        turned_T = motions_by_turn(batch, images01, depth_m)
+        known = _known(turned_T)
+        if known.all():
+            return turned_T
+        return torch.where(
+            known[..., None, None], turned_T, tracked_motions(batch, images01, depth_m)
+        )
 
     def motions(
         self,
