@@ -161,7 +161,11 @@ class Peer:
         return received
 
     def publish(self, topic: str, message: Any, qos: QoSProfile = BEST_EFFORT) -> None:
-        """Publish, once somebody listens."""
+        """Publish, once somebody listens.
+
+        That the publisher knows its listener does not mean that the listener knows it yet, and
+        best effort may lose a message: what must arrive is sent again until it shows.
+        """
         if topic not in self._publishers:
             self._publishers[topic] = self.node.create_publisher(type(message), topic, qos)
         publisher = self._publishers[topic]
@@ -215,6 +219,11 @@ class Peer:
             return [d for d in [self.diagnosis()] if accept(d)]
 
         return wait_for(accepted, lambda: f'diagnostics; the last: {self.diagnosis()}')[0]
+
+    def wait_loaded(self) -> str:
+        """Wait until the node has its model; what that runs on."""
+        told = self.wait_diagnosis(lambda d: d['backend'] not in ('none', 'loading'))
+        return told['backend']
 
 
 @contextlib.contextmanager

@@ -116,7 +116,7 @@ def test_node_answers_a_played_bag(network: Network, peer: Peer, model, tmp_path
     bag = recordings.write_recording(tmp_path / 'bag', 12)
     depths = peer.collect(Image, 'node_depth')
     with network.depth_node('depth/image:=node_depth', model=model, use_sim_time=True):
-        wait_for(lambda: peer.diagnosis()['backend'] != 'loading', 'the model')
+        peer.wait_loaded()
         with play(network, bag, '--camera', '--image', '/image', '--clock') as player:
             assert player.status() == 0, player.log
         time.sleep(0.5)
