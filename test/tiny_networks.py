@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from depth_ros.model import Fit, MotionSpec, Precision, ScaleKind
-from training.export.model_folder import TOLERANCE
+from depth_ros.parity import ACCEPTED
 from training.networks.build import NetworkConfig, build_depth_net, build_pose_net
 from training.networks.depth_net import DepthNet
 from training.networks.pose_net import PoseNet
@@ -36,7 +36,7 @@ SPEC = graphs.spec(
         sigma_translation=0.1,
         sigma_rotation_rad=0.01,
     ),
-    tolerance=TOLERANCE[Precision.FP32],
+    tolerance=ACCEPTED[Precision.FP32],
 )
 
 

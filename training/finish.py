@@ -9,10 +9,11 @@ import torch
 
 from depth_ros.camera import Intrinsics
 from depth_ros.model import ModelSpec, MotionSpec, ScaleKind
+from depth_ros.parity import ACCEPTED
 from training.config import BagSource, TrainConfig
 from training.data.batch import Batch
 from training.data.module import FrameDataModule, TrainingData
-from training.export.model_folder import TOLERANCE, export_model
+from training.export.model_folder import export_model
 from training.feature_phase import matched_weights
 from training.held_scale import HeldScale, measure_log_depths
 from training.initial import exported_state
@@ -154,7 +155,7 @@ def make_spec(
             f'weights photometric {loss.photometric:g}, feature-metric {loss.feature_metric:g}, '
             f'depth {loss.depth:g}, motion {loss.motion:g}, velocity {loss.velocity:g}'
         ),
-        tolerance=TOLERANCE[config.export.precision],
+        tolerance=ACCEPTED[config.export.precision],
     )
 
 

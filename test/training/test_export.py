@@ -24,16 +24,17 @@ from tiny_networks import (
 from depth_ros.backends import BackendOptions, Device, open_backend
 from depth_ros.errors import ModelError
 from depth_ros.model import Model, ModelSpec, Precision
+from depth_ros.parity import ACCEPTED
 from training.export.graphs import DepthGraph, PoseGraph
 from training.export.half_precision import to_half_precision
-from training.export.model_folder import TOLERANCE, convert_to_half, export_model
+from training.export.model_folder import convert_to_half, export_model
 from training.geometry import disparity_to_depth, motion_to_transform
 from training.networks.build import build_depth_net
 from training.networks.depth_net import DepthNet
 from training.networks.pose_net import PoseNet
 from training.samples import SampleFrames
 
-HALF = replace(SPEC, precision=Precision.FP16, tolerance=TOLERANCE[Precision.FP16])
+HALF = replace(SPEC, precision=Precision.FP16, tolerance=ACCEPTED[Precision.FP16])
 
 
 @pytest.fixture(scope='module')

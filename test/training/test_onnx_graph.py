@@ -1,14 +1,11 @@
-"""Where nodes lie in a graph, and bytes that become floats before anything else."""
+"""Where nodes lie in a graph."""
 
 from __future__ import annotations
 
-import numpy as np
-import onnxruntime
 from onnx import ModelProto, TensorProto, helper
 
 from training.export.onnx_graph import (
     between,
-    cast_before_transpose,
     convolutions,
     followed_by_another,
 )
@@ -50,23 +47,3 @@ def test_only_the_last_on_every_way_is_followed_by_no_other() -> None:
     assert followed_by_another(BRANCHED, {1, 3, 5}) == {1, 3}
     heads = graph_of(('Conv', 'x w1', 'a'), ('Conv', 'a w2', 'b'), ('Conv', 'a w3', 'c')).graph
     assert followed_by_another(heads, {0, 1, 2}) == {0}
-
-
-def test_bytes_are_cast_first_and_the_values_stay() -> None:
-    model = graph_of(('Transpose', 'x', 't'), ('Cast', 't', 'f'), ('Neg', 'f', 'y'))
-    model.graph.node[0].attribute.append(helper.make_attribute('perm', [0, 2, 1]))
-    model.graph.node[1].attribute.append(helper.make_attribute('to', TensorProto.FLOAT))
-    images = np.random.default_rng(0).integers(0, 256, (2, 2, 3), np.uint8)
-
-    def answer() -> np.ndarray:
-        session = onnxruntime.InferenceSession(model.SerializeToString())
-        return session.run(None, {'x': images})[0]
-
-    before = answer()
-    cast_before_transpose(model)
-    assert [node.op_type for node in model.graph.node] == ['Cast', 'Transpose', 'Neg']
-    np.testing.assert_array_equal(answer(), before)
-    np.testing.assert_array_equal(before, -images.transpose(0, 2, 1).astype(np.float32))
-    again = model.SerializeToString()
-    cast_before_transpose(model)
-    assert model.SerializeToString() == again

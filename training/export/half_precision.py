@@ -13,7 +13,7 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from depth_ros.errors import ModelError
-from training.export.onnx_graph import between, cast_before_transpose, convolutions
+from training.export.onnx_graph import between, convolutions
 
 # Inputs that keep their type whatever the data's: shapes, pads, axes, scales.
 _DATA_INPUTS = {'Resize': 1, 'Pad': 1, 'Reshape': 1, 'ReduceMean': 1, 'Unsqueeze': 1, 'Slice': 1}
@@ -26,7 +26,6 @@ def to_half_precision(model: ModelProto) -> ModelProto:
     """
     result = ModelProto()
     result.CopyFrom(model)
-    cast_before_transpose(result)
     graph = result.graph
     inside = between(graph, convolutions(graph))
     half_names = {output for i in inside for output in graph.node[i].output}

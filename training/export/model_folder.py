@@ -27,17 +27,13 @@ from depth_ros.model import (
     Precision,
     write_checksums,
 )
+from depth_ros.parity import ACCEPTED
 from training.export.graphs import DepthGraph, PoseGraph, ready_to_export, to_onnx
 from training.export.half_precision import to_half_precision
 from training.export.parity import check_parity
 from training.networks.depth_net import SCALES, DepthNet
 from training.networks.pose_net import PoseNet
 from training.samples import SampleFrames
-
-# Largest relative difference between a graph and torch. Half precision rounds every activation
-# to one part in 2000; the worst pixel of a depth network with some twenty layers shows a few
-# per cent, the median one a few per mille.
-TOLERANCE = {Precision.FP32: 1e-3, Precision.FP16: 3e-2}
 
 
 @dataclass(frozen=True)
@@ -105,7 +101,7 @@ def convert_to_half(model: Model, out_folder: Path) -> ExportReport:
         raise ModelError(f'{model.path} is {model.spec.precision.value}; need an fp32 model')
     if not model.samples():
         raise ModelError(f'{model.path} has no {SAMPLES_FILE} to check the result with')
-    tolerance = max(TOLERANCE[Precision.FP16], model.spec.tolerance)
+    tolerance = max(ACCEPTED[Precision.FP16], model.spec.tolerance)
     spec = replace(model.spec, precision=Precision.FP16, tolerance=tolerance)
     with replacing_folder(out_folder) as folder:
         shutil.copytree(model.path, folder, dirs_exist_ok=True)
@@ -153,8 +149,8 @@ def _save(model: onnx.ModelProto, precision: Precision, path: Path) -> None:
 
 
 def _check(spec: ModelSpec, samples: SampleFrames, pose_net: PoseNet | None) -> None:
-    if spec.precision not in TOLERANCE:
-        allowed = ', '.join(precision.value for precision in TOLERANCE)
+    if spec.precision not in ACCEPTED:
+        allowed = ', '.join(precision.value for precision in ACCEPTED)
         raise ModelError(f'cannot export {spec.precision.value}; allowed: {allowed}')
     if (pose_net is None) != (spec.motion is None):
         raise ModelError('a spec has a motion exactly where the model has a pose network')

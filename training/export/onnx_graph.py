@@ -1,10 +1,10 @@
-"""Where nodes lie in an ONNX graph, and the order that every runtime takes their bytes in."""
+"""Where nodes lie in an ONNX graph."""
 
 from __future__ import annotations
 
 from collections.abc import Set
 
-from onnx import GraphProto, ModelProto, NodeProto
+from onnx import GraphProto
 
 CONVOLUTION = 'Conv'
 
@@ -48,30 +48,3 @@ def _upstream(graph: GraphProto, ends: Set[int]) -> set[int]:
             found.add(i)
             names.update(node.input)
     return found
-
-
-def cast_before_transpose(model: ModelProto) -> None:
-    """Let a camera's bytes become floats before they are transposed, in place.
-
-    TensorRT knows bytes as the input of a cast and of nothing else. The values are the same.
-    """
-    nodes = model.graph.node
-    for i, transpose in enumerate(nodes):
-        if transpose.op_type != 'Transpose' or not _is_input(model.graph, transpose.input[0]):
-            continue
-        readers = [k for k, node in enumerate(nodes) if transpose.output[0] in node.input]
-        if len(readers) != 1 or nodes[readers[0]].op_type != 'Cast':
-            continue
-        first, second = NodeProto(), NodeProto()
-        first.CopyFrom(nodes[readers[0]])
-        second.CopyFrom(transpose)
-        bytes_name, between_name = transpose.input[0], transpose.output[0]
-        answer = first.output[0]
-        first.input[0], first.output[0] = bytes_name, between_name
-        second.input[0], second.output[0] = between_name, answer
-        nodes[i].CopyFrom(first)
-        nodes[readers[0]].CopyFrom(second)
-
-
-def _is_input(graph: GraphProto, name: str) -> bool:
-    return any(value.name == name for value in graph.input)

@@ -35,7 +35,6 @@ from depth_ros.errors import ModelError
 from training.export.onnx_graph import (
     CONVOLUTION,
     between,
-    cast_before_transpose,
     convolutions,
     followed_by_another,
 )
@@ -60,7 +59,6 @@ def to_int8(model: ModelProto, inputs: Sequence[Inputs]) -> ModelProto:
     """
     single = ModelProto()
     single.CopyFrom(model)
-    cast_before_transpose(single)
     _prepare(single)
     names = {value.name for value in single.graph.input}
     own = [{name: run[name] for name in names} for run in inputs]

@@ -6,7 +6,8 @@ from pathlib import Path
 from depth_ros.camera import Intrinsics
 from depth_ros.errors import ConfigError
 from depth_ros.model import Fit, ModelSpec, MotionSpec, Precision, ResizeFilter, ScaleKind
-from training.export.model_folder import TOLERANCE, ExportReport, export_model
+from depth_ros.parity import ACCEPTED
+from training.export.model_folder import ExportReport, export_model
 from training.official.featdepth_files import PUBLISHED, read_official_featdepth
 from training.samples import render_samples
 
@@ -115,5 +116,5 @@ def _spec(
         ),
         licence='unknown; ask who published the weights',
         training_run=f'imported from the FeatDepth file {source}',
-        tolerance=TOLERANCE[settings.precision],
+        tolerance=ACCEPTED[settings.precision],
     )

@@ -6,7 +6,8 @@ from pathlib import Path
 from depth_ros.camera import Intrinsics
 from depth_ros.errors import ConfigError
 from depth_ros.model import Fit, ModelSpec, MotionSpec, Precision, ResizeFilter, ScaleKind
-from training.export.model_folder import TOLERANCE, ExportReport, export_model
+from depth_ros.parity import ACCEPTED
+from training.export.model_folder import ExportReport, export_model
 from training.official.monodepth2_files import OfficialModel, read_official
 from training.samples import render_samples
 
@@ -110,5 +111,5 @@ def _spec(
         motion=motion if official.pose_net is not None else None,
         licence=LICENCE,
         training_run=f'imported from the Monodepth2 folder {source}',
-        tolerance=TOLERANCE[precision],
+        tolerance=ACCEPTED[precision],
     )
