@@ -38,7 +38,7 @@ test: $(if $(filter jazzy,$(DISTRO)),lint) test-$(DISTRO)
 endif
 
 environment:
-	@$(ENVIRONMENT) .venv --distro jazzy runtime training test interfaces dev
+	@$(ENVIRONMENT) .venv --distro jazzy runtime openvino training engines test interfaces dev
 	@.venv/bin/python tools/build_tf2_msgs.py
 
 lint: environment

@@ -51,6 +51,8 @@ setup(
     extras_require={
         'jazzy': requirements('jazzy'),
         'kilted': requirements('kilted'),
+        'openvino': requirements('openvino'),
+        'tensorrt': requirements('engines'),
         'training': requirements('training'),
         'test': requirements('test'),
     },

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
 
-from depth_ros.backends import Backend, BackendOptions, open_backend
+from depth_ros.backends import UNWATCHED, Backend, BackendOptions, Loading, open_backend
 from depth_ros.backends.mirrored import MirroredBackend
 from depth_ros.camera import Intrinsics
 from depth_ros.errors import BackendError
 from depth_ros.model import Model, ModelSpec
+from depth_ros.parity import depth_case, motion_case
 from depth_ros.view import View
 
 _MAX_VIEWS = 16
@@ -53,7 +55,12 @@ class DepthPipeline:
 
     @classmethod
     def open(
-        cls, model: Model, options: BackendOptions | None = None, *, blend_mirrored: bool = False
+        cls,
+        model: Model,
+        options: BackendOptions | None = None,
+        *,
+        blend_mirrored: bool = False,
+        loading: Loading = UNWATCHED,
     ) -> DepthPipeline:
         """Load a model.
 
@@ -61,21 +68,35 @@ class DepthPipeline:
             model: the folder.
             options: what to run it on.
             blend_mirrored: ask the depth network for the mirrored image too, at twice the cost.
+            loading: is told what takes long, as building an engine does, and may cancel it.
 
         Raises:
             BackendError: the runtime is missing, has not the device, or refuses a graph.
+            LoadingCancelledError: as `loading` wished.
         """
         options = options or BackendOptions()
-        depth = open_backend(model.depth_path, options)
-        if blend_mirrored:
-            depth = MirroredBackend(depth)
-        pose = None if model.pose_path is None else open_backend(model.pose_path, options)
+        with ExitStack() as opened:
+            depth = open_backend(model.depth_path, options, lambda: depth_case(model), loading)
+            opened.callback(depth.close)
+            if blend_mirrored:
+                depth = MirroredBackend(depth)
+            pose = None
+            if model.pose_path is not None:
+                pose = open_backend(model.pose_path, options, lambda: motion_case(model), loading)
+            opened.pop_all()
         return cls(model.spec, depth, pose)
 
     @property
     def description(self) -> str:
         """What the networks really run on."""
         return self._depth.description
+
+    @property
+    def caveat(self) -> str:
+        """Why the networks do not run on what would have been better; empty where they do."""
+        backends = (self._depth, self._pose)
+        caveats = (backend.caveat for backend in backends if backend is not None)
+        return '; '.join(dict.fromkeys(filter(None, caveats)))
 
     @property
     def has_pose(self) -> bool:
@@ -141,27 +162,40 @@ class DepthPipeline:
             depth[unusable] = np.nan
         return depth
 
-    def motion(self, previous: np.ndarray, current: np.ndarray, view: View) -> np.ndarray:
-        """Run the pose network on one pair of frames of one camera.
+    def begin_motion(self, previous: np.ndarray, current: np.ndarray) -> None:
+        """Start the pose network on one pair of frames of one camera; a GPU goes on meanwhile.
 
         Args:
             previous: uint8 [1,height,width,3] of the network's size.
             current: the same of the later frame.
-            view: the view that made both.
+
+        Raises:
+            BackendError: the model has no pose network, or the runtime failed.
+        """
+        self._pose_network.submit({'previous': previous, 'current': current})
+
+    def end_motion(self, view: View) -> np.ndarray:
+        """Take the answer to begin_motion.
+
+        Args:
+            view: the view that made both pictures.
 
         Returns:
             float64 [6], axis-angle [rad] and translation in the model's unit,
             previous_T_current, corrected for the camera's focal length.
 
         Raises:
-            BackendError: the model has no pose network, or the runtime failed.
+            BackendError: nothing was begun, or the runtime failed.
         """
-        if self._pose is None:
-            raise BackendError(f'model {self.spec.name!r} has no pose network')
-        answer = self._pose.run({'previous': previous, 'current': current})['motion']
-        motion = answer[0].astype(np.float64)
+        motion = self._pose_network.wait()['motion'][0].astype(np.float64)
         motion[:3] /= view.focal_factor
         return motion
+
+    @property
+    def _pose_network(self) -> Backend:
+        if self._pose is None:
+            raise BackendError(f'model {self.spec.name!r} has no pose network')
+        return self._pose
 
     def warm_up(self) -> None:
         """Run each network once, so that the first frame is not slower than the next.

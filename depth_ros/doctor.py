@@ -10,7 +10,7 @@ import importlib
 import os
 import platform
 import time
-from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from depth_ros import transport
-from depth_ros.agreement import depth_difference
-from depth_ros.backends import BackendOptions, open_backend
-from depth_ros.errors import DepthRosError
+from depth_ros.backends import Backend, BackendOptions, open_backend
+from depth_ros.engines import gpu
+from depth_ros.engines.opening import Machine
+from depth_ros.errors import BackendError, DepthRosError
 from depth_ros.model import DEFAULT_MODEL, Model, ScaleKind
+from depth_ros.parity import MARGIN, ParityCase, depth_case
 from depth_ros.ros_distro import ros_distro
 
 TIMED_RUNS = 10
-# Twice what export accepted: another processor rounds differently, a wrong runtime is far off.
-PARITY_MARGIN = 2.0
 
 
 class State(enum.Enum):
@@ -61,6 +61,8 @@ def examine(model: str = DEFAULT_MODEL) -> list[Finding]:
                   'pip install cv-bridge, or apt-get install ros-$ROS_DISTRO-cv-bridge'),
         *check_transport(),
         check_onnxruntime(),
+        check_openvino(),
+        check_gpu(),
         check_model(model),
     ]
 
@@ -100,25 +102,47 @@ def check_onnxruntime() -> Finding:
     return Finding('onnxruntime', State.OK, f'{onnxruntime.__version__}: {providers}')
 
 
+def check_openvino() -> Finding:
+    """Whether the faster runtime for CPUs is there; without it nothing is missing."""
+    version = _version('openvino')
+    found = 'not installed; ONNX Runtime computes on the CPU' if version is None else version
+    return Finding('openvino', State.OK, found)
+
+
+def check_gpu() -> Finding:
+    """Whether a GPU that is there can be used by TensorRT."""
+    if not gpu.is_present():
+        return Finding('gpu', State.OK, 'no NVIDIA GPU; the CPU computes')
+    try:
+        machine = Machine.find()
+    except BackendError as error:
+        return Finding('gpu', State.WARNING, f'an NVIDIA GPU is not used: {error}',
+                       'see docs/engines.md for what to install')
+    described = f'{machine.gpu.name} ({machine.gpu.compute_capability}), {machine.library}'
+    return Finding('gpu', State.OK, described)
+
+
 def check_model(name: str) -> Finding:
     """Whether a model loads, how long it computes, and whether it answers as it should."""
     label = f'model {name}'
     cure = '`depth_ros models` lists what is there; make one with `depth_ros train` or `import`'
     try:
         model = Model.load(name)
-        backend = open_backend(model.depth_path, BackendOptions())
-        try:
-            milliseconds, difference = _run(model, backend.run)
+        case = depth_case(model)
+        options = BackendOptions()
+        with closing(open_backend(model.depth_path, options, lambda: case)) as backend:
+            answers, milliseconds = _run(case, backend)
             runtime = backend.description
-        finally:
-            backend.close()
     except DepthRosError as error:
         return Finding(label, State.BROKEN, str(error), cure)
     found = f'{milliseconds:.1f} ms a frame on {runtime}'
-    if difference is None:
+    if backend.caveat:
+        return Finding(label, State.WARNING, f'{found}: {backend.caveat}')
+    if case.expected is None:
         return Finding(label, State.WARNING, f'{found}; no samples to compare with',
                        'export the model again: its folder has no samples.npz')
-    if difference > PARITY_MARGIN * model.spec.tolerance:
+    difference = case.difference(answers, case.expected)
+    if not difference <= MARGIN * case.tolerance:
         return Finding(
             label, State.BROKEN,
             f'{found}; depth is off by {difference:.2g} of what training computed',
@@ -130,29 +154,16 @@ def check_model(name: str) -> Finding:
     return Finding(label, State.OK, found)
 
 
-def _run(
-    model: Model, run: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
-) -> tuple[float, float | None]:
-    """Median milliseconds of one frame; relative difference from samples, if there are any."""
-    spec, samples = model.spec, model.samples()
-    images = samples.get('image')
-    if images is None:
-        images = np.full((1, spec.height, spec.width, 3), 128, np.uint8)
-    answers, seconds = [], []
-    for index in range(max(TIMED_RUNS, len(images)) + 1):
-        inputs = {'image': np.ascontiguousarray(images[index % len(images)][None])}
-        if 'intrinsics' in samples:
-            inputs['intrinsics'] = samples['intrinsics'][index % len(images)][None]
+def _run(case: ParityCase, backend: Backend) -> tuple[np.ndarray, float]:
+    """The answers to all frames, and the median milliseconds of one."""
+    answers = case.answers(backend)
+    seconds = []
+    for index in range(TIMED_RUNS):
+        inputs = case.asked(index % len(case))
         started = time.perf_counter()
-        depth = run(inputs)['depth']
+        backend.run(inputs)
         seconds.append(time.perf_counter() - started)
-        if index < len(images):
-            answers.append(depth[0].copy())
-    milliseconds = 1e3 * float(np.median(seconds[1:]))
-    if 'depth' not in samples:
-        return milliseconds, None
-    difference = depth_difference(np.stack(answers), samples['depth'], spec.precision)
-    return milliseconds, difference
+    return answers, 1e3 * float(np.median(seconds))
 
 
 def _module(name: str, cure: str) -> Finding:

@@ -36,8 +36,7 @@ from depth_ros.ros.monitor import Monitor
 from depth_ros.ros.transforms import require_tf
 
 _TABLE_NAMES = frozenset(entry.name for entry in TABLE)
-_LOADING_NAMES = frozenset({'model', 'backend', 'device', 'threads'})
-"""Parameters that take effect by loading a model."""
+_LOADING_NAMES = frozenset(entry.name for entry in TABLE if entry.meaning.loads)
 
 
 class DepthNode(LifecycleNode):
@@ -193,8 +192,9 @@ class DepthNode(LifecycleNode):
     def _described(self) -> dict[str, str]:
         """What the diagnostics tell besides counts and problems."""
         engine = self._engine
+        doing = '' if engine is None else engine.doing_text
         return {
-            'state': self._state,
+            'state': f'{self._state}, {doing}' if doing else self._state,
             'model': self._settings.model if engine is None else engine.model_text,
             'backend': 'none' if engine is None else engine.backend_text,
             'scale source': self._settings.scale_source.value,

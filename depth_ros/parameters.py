@@ -14,7 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from depth_ros.backends import BackendKind, BackendOptions, Device
+from depth_ros.backends import (
+    BackendKind,
+    BackendOptions,
+    CpuPrecision,
+    Device,
+    EngineOptions,
+)
 from depth_ros.camera import RectifyMode
 from depth_ros.egomotion import OdometrySettings
 from depth_ros.errors import ConfigError
@@ -50,6 +56,8 @@ class Meaning:
     lowest: float | None = None
     highest: float | None = None
     read_only: bool = False
+    loads: bool = False
+    """Whether setting it loads a model."""
 
 
 def _meaning(
@@ -57,8 +65,9 @@ def _meaning(
     lowest: float | None = None,
     highest: float | None = None,
     read_only: bool = False,
+    loads: bool = False,
 ) -> dict[str, Meaning]:
-    return {'meaning': Meaning(text, lowest, highest, read_only)}
+    return {'meaning': Meaning(text, lowest, highest, read_only, loads)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,18 +84,50 @@ class NodeParameters:
         default=DEFAULT_MODEL,
         metadata=_meaning(
             'Model folder, or name of an installed model. A new one is loaded beside the '
-            'running one and swapped in between two frames.'
+            'running one and swapped in between two frames.',
+            loads=True,
         ),
     )
     backend: BackendKind = field(
-        default=BackendKind.AUTO, metadata=_meaning('Runtime that computes.')
+        default=BackendKind.AUTO, metadata=_meaning('Runtime that computes.', loads=True)
     )
     device: Device = field(
         default=Device.AUTO,
-        metadata=_meaning('What it computes on. Any but auto fails where it is missing.'),
+        metadata=_meaning(
+            'What it computes on. Any but auto fails where it is missing.', loads=True
+        ),
     )
     threads: int = field(
-        default=0, metadata=_meaning('CPU threads of one inference; 0: one for each core.', 0, 256)
+        default=0,
+        metadata=_meaning(
+            'CPU threads of one inference; 0: one for each core.', 0, 256, loads=True
+        ),
+    )
+    cpu_precision: CpuPrecision = field(
+        default=CpuPrecision.FILE,
+        metadata=_meaning(
+            "Arithmetic of OpenVINO: file: that of the model's file; bf16: three digits, about "
+            'twice as fast as fp32 on a CPU that has it.',
+            loads=True,
+        ),
+    )
+    engine_workspace: int = field(
+        default=1024,
+        metadata=_meaning(
+            'Scratch memory on the GPU while TensorRT runs [MiB].', 16, 1048576, loads=True
+        ),
+    )
+    engine_optimization_level: int = field(
+        default=3,
+        metadata=_meaning('TensorRT: 0 builds fastest, 5 tries most kernels.', 0, 5, loads=True),
+    )
+    engine_fp16: bool = field(
+        default=False,
+        metadata=_meaning(
+            'TensorRT 10: build a single-precision model in half precision. Later ones and '
+            'TensorRT-RTX want a model exported in fp16.',
+            loads=True,
+        ),
     )
     image_transport: ImageTransport = field(
         default=ImageTransport.RAW,
@@ -172,7 +213,17 @@ class NodeParameters:
     @property
     def backend_options(self) -> BackendOptions:
         """How the model is to be run."""
-        return BackendOptions(kind=self.backend, device=self.device, threads=self.threads)
+        return BackendOptions(
+            kind=self.backend,
+            device=self.device,
+            threads=self.threads,
+            cpu_precision=self.cpu_precision,
+            engine=EngineOptions(
+                workspace_mib=self.engine_workspace,
+                optimization_level=self.engine_optimization_level,
+                fp16=self.engine_fp16,
+            ),
+        )
 
     @property
     def track_settings(self) -> TrackSettings:

@@ -215,14 +215,19 @@ class CameraTrack:
         pixels = self._current.pixels
         camera.view.to_network(frame.image, pixels[0], self._pipeline.spec.resize_filter)
         clock.lap('resize')
+        tracker = self._tracker if self._needs_motion(wanted) else None
+        comparison = _Comparison.NONE
+        if tracker is not None:
+            comparison = self._compare(tracker, frame.stamp_ns, camera)
+            clock.lap('pose')
         depth = self._pipeline.depth(pixels, [camera.view])[0]
         clock.lap('depth')
         self._scale.observe_depth(depth[camera.seen], camera.rays)
         followed = _Followed()
         confidence = None
-        if self._tracker is not None and self._needs_motion(wanted):
-            followed = self._follow(self._tracker, frame.stamp_ns, camera, depth)
-            clock.lap('pose')
+        if tracker is not None:
+            followed = self._follow(tracker, frame.stamp_ns, camera, comparison, depth)
+            clock.lap('motion')
             if self._judges(wanted) and followed.motion is not None:
                 confidence = self._judged(camera, depth, followed.reference, followed.motion)
                 clock.lap('confidence')
@@ -268,16 +273,38 @@ class CameraTrack:
         pictures[Reference.EARLIER_KEYFRAME] = pictures[Reference.KEYFRAME]
         pictures[Reference.KEYFRAME], self._current = self._current, unused
 
+    def _compare(
+        self, tracker: OdometryTracker, stamp_ns: int, camera: _Camera
+    ) -> _Comparison:
+        """Begin to compare the current picture with its keyframe, before its depth is known."""
+        current = self._current
+        current.thumbnail = thumbnail(current.pixels[0][camera.view.visible])
+        if tracker.break_before(stamp_ns) is not None:
+            return _Comparison.NONE
+        reference = tracker.reference(stamp_ns)
+        previous = self._keyframes[reference]
+        if is_blind(current.thumbnail):
+            return _Comparison.BLIND
+        if is_blind(previous.thumbnail):
+            return _Comparison.KEYFRAME_BLIND
+        if reference is Reference.KEYFRAME and stands_still(previous.thumbnail, current.thumbnail):
+            return _Comparison.STILL
+        self._pipeline.begin_motion(previous.pixels, current.pixels)
+        return _Comparison.BEGUN
+
     def _follow(
-        self, tracker: OdometryTracker, stamp_ns: int, camera: _Camera, depth: np.ndarray
+        self,
+        tracker: OdometryTracker,
+        stamp_ns: int,
+        camera: _Camera,
+        comparison: _Comparison,
+        depth: np.ndarray,
     ) -> _Followed:
         """Place the current picture against a keyframe."""
         scale = self._scale.state
         if scale.valid and not self._world_is_metric:
             tracker.reset('the scale was found')
         self._world_is_metric = scale.valid
-        current = self._current
-        current.thumbnail = thumbnail(current.pixels[0][camera.view.visible])
         reason = tracker.break_before(stamp_ns)
         if reason is not None:
             state = tracker.start(stamp_ns, reason)
@@ -285,19 +312,19 @@ class CameraTrack:
         reference = tracker.reference(stamp_ns)
         previous, previous_ns = self._keyframes[reference], tracker.stamp_of(reference)
         motion: np.ndarray | None = None
-        if is_blind(current.thumbnail):
+        if comparison is _Comparison.BLIND:
             state = tracker.lose(stamp_ns)
-        elif is_blind(previous.thumbnail):
+        elif comparison is _Comparison.KEYFRAME_BLIND:
             state = tracker.lose(stamp_ns, at_once=True)
-        elif reference is Reference.KEYFRAME and stands_still(
-            previous.thumbnail, current.thumbnail
-        ):
+        elif comparison is _Comparison.STILL:
             state, motion = tracker.hold(stamp_ns), np.zeros(6)
         else:
-            motion = self._pipeline.motion(previous.pixels, current.pixels, camera.view)
+            motion = self._pipeline.end_motion(camera.view)
             covariance = None
             if self._settings.odometry.refine:
-                refined = camera.refiner(previous.pixels[0], current.pixels[0], depth, motion)
+                refined = camera.refiner(
+                    previous.pixels[0], self._current.pixels[0], depth, motion
+                )
                 if refined is not None:
                     motion, covariance = refined.motion, refined.covariance
             factor = scale.factor if scale.valid else 1.0
@@ -327,6 +354,18 @@ class CameraTrack:
             se3.motion_to_matrix(motion),
         )
         return camera.grids[self._settings.output_size].confidence(agreement)
+
+
+class _Comparison(enum.Enum):
+    """What a glance at the picture and its keyframe told."""
+
+    NONE = enum.auto()
+    """There is no keyframe to compare with."""
+    BLIND = enum.auto()
+    KEYFRAME_BLIND = enum.auto()
+    STILL = enum.auto()
+    BEGUN = enum.auto()
+    """The pose network was asked."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ import numpy as np
 import onnx
 import pytest
 
-from depth_ros.backends import BackendOptions, Device, open_backend
+from depth_ros.backends import BackendKind, BackendOptions, Device, open_backend
 from depth_ros.backends.cores import physical_cores
 from depth_ros.errors import BackendError
+
+ORT = BackendOptions(BackendKind.ONNXRUNTIME)
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def images(count):
 
 @pytest.mark.parametrize('count', [1, 3])
 def test_runs_any_batch(depth_path, count):
-    backend = open_backend(depth_path, BackendOptions())
+    backend = open_backend(depth_path, ORT)
     batch = images(count)
     depth = backend.run({'image': batch})['depth']
     np.testing.assert_allclose(depth, 0.02 * batch.mean(axis=3), rtol=1e-5)
@@ -33,7 +35,7 @@ def test_runs_any_batch(depth_path, count):
 
 
 def test_outputs_outlive_the_next_run(depth_path):
-    backend = open_backend(depth_path, BackendOptions())
+    backend = open_backend(depth_path, ORT)
     first = backend.run({'image': images(1)})['depth']
     kept = first.copy()
     backend.run({'image': np.zeros_like(images(1))})
@@ -41,12 +43,12 @@ def test_outputs_outlive_the_next_run(depth_path):
 
 
 def test_description_names_provider_and_threads(depth_path):
-    backend = open_backend(depth_path, BackendOptions(device=Device.CPU, threads=3))
+    backend = open_backend(depth_path, BackendOptions(BackendKind.ONNXRUNTIME, Device.CPU, 3))
     assert 'CPUExecutionProvider, 3 threads' in backend.description
 
 
 def test_warm_up_changes_no_answer_and_close_gives_the_session_back(depth_path):
-    backend = open_backend(depth_path, BackendOptions())
+    backend = open_backend(depth_path, ORT)
     backend.warm_up()
     batch = images(1)
     depth = backend.run({'image': batch})['depth']
@@ -60,7 +62,7 @@ def test_a_gpu_that_is_not_there_is_an_error(depth_path):
     if 'CUDAExecutionProvider' in onnxruntime.get_available_providers():
         pytest.skip('this ONNX Runtime has CUDA')
     with pytest.raises(BackendError, match='built without CUDA'):
-        open_backend(depth_path, BackendOptions(device=Device.CUDA))
+        open_backend(depth_path, BackendOptions(BackendKind.ONNXRUNTIME, device=Device.CUDA))
 
 
 def test_a_provider_that_did_not_start_is_an_error(depth_path, monkeypatch):
@@ -75,15 +77,17 @@ def test_a_provider_that_did_not_start_is_an_error(depth_path, monkeypatch):
     monkeypatch.setattr(onnxruntime, 'InferenceSession', CpuOnly)
     monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: both)
     with pytest.raises(BackendError, match='fell back to CPUExecutionProvider'):
-        open_backend(depth_path, BackendOptions(device=Device.CUDA))
-    assert 'did not start' in open_backend(depth_path, BackendOptions()).description
+        open_backend(depth_path, BackendOptions(BackendKind.ONNXRUNTIME, device=Device.CUDA))
+    backend = open_backend(depth_path, BackendOptions())
+    assert backend.description.startswith('ONNX Runtime')
+    assert 'could not start CUDAExecutionProvider' in backend.caveat
 
 
 def test_damaged_graph(tmp_path):
     path = tmp_path / 'depth.onnx'
     path.write_bytes(b'\x08\x09\x3a\x02no')
     with pytest.raises(BackendError, match='refuses') as caught:
-        open_backend(path, BackendOptions())
+        open_backend(path, ORT)
     assert '\n' not in str(caught.value)
 
 
@@ -97,7 +101,7 @@ def test_damaged_graph(tmp_path):
     ],
 )
 def test_wrong_inputs(depth_path, inputs):
-    backend = open_backend(depth_path, BackendOptions())
+    backend = open_backend(depth_path, ORT)
     with pytest.raises(BackendError) as caught:
         backend.run(inputs)
     assert '\n' not in str(caught.value)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from depth_ros.backends.backend import ImmediateBackend
 from depth_ros.backends.mirrored import MirroredBackend, blend_inverse_depth
 
 
-class BrightnessBackend:
+class BrightnessBackend(ImmediateBackend):
     """depth = 1 + red channel; remembers what it was given."""
 
     description = 'brightness'
@@ -16,7 +17,13 @@ class BrightnessBackend:
         self.inputs = []
         self._per_column = per_column
 
-    def run(self, inputs):
+    def warm_up(self):
+        pass
+
+    def close(self):
+        pass
+
+    def compute(self, inputs):
         self.inputs.append(inputs)
         depth = 1.0 + inputs['image'][..., 0].astype(np.float32)
         return {'depth': depth if self._per_column is None else depth * self._per_column}

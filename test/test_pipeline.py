@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from depth_ros.backends import BackendOptions, Device
+from depth_ros.backends import BackendKind, BackendOptions, Device
 from depth_ros.camera import Intrinsics
 from depth_ros.errors import BackendError, CameraError
 from depth_ros.model import Fit
@@ -57,8 +57,9 @@ def test_a_longer_focal_length_halves_the_rotation_only(tmp_path):
     pipeline = DepthPipeline.open(graphs.write_model(tmp_path, spec, motion=motion))
     image = np.zeros((1, graphs.HEIGHT, graphs.WIDTH, 3), np.uint8)
     longer = dataclasses.replace(CAMERA, fx=200.0, fy=200.0)
+    pipeline.begin_motion(image, image)
     np.testing.assert_allclose(
-        pipeline.motion(image, image, pipeline.view_of(longer)),
+        pipeline.end_motion(pipeline.view_of(longer)),
         [0, 0.05, 0, 0.2, 0, 0.3],
         atol=1e-7,
     )
@@ -132,7 +133,7 @@ def test_motion_without_a_pose_network(tmp_path):
     assert not pipeline.has_pose
     image = np.zeros((1, graphs.HEIGHT, graphs.WIDTH, 3), np.uint8)
     with pytest.raises(BackendError, match='has no pose network'):
-        pipeline.motion(image, image, pipeline.view_of(CAMERA))
+        pipeline.begin_motion(image, image)
 
 
 def test_many_cameras_do_not_pile_up(pipeline):
@@ -143,7 +144,7 @@ def test_many_cameras_do_not_pile_up(pipeline):
 
 def test_warm_up_description_and_close(tmp_path):
     model = graphs.write_model(tmp_path)
-    pipeline = DepthPipeline.open(model, BackendOptions(device=Device.CPU, threads=1))
+    pipeline = DepthPipeline.open(model, BackendOptions(BackendKind.ONNXRUNTIME, Device.CPU, 1))
     pipeline.warm_up()
     assert 'CPUExecutionProvider, 1 threads' in pipeline.description
     pipeline.close()

@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / 'requirements'
 DISTROS = ('jazzy', 'kilted')
-LAYERS = ('runtime', 'training', 'test', 'interfaces', 'dev')
+LAYERS = ('runtime', 'openvino', 'training', 'engines', 'test', 'interfaces', 'dev')
 OLDEST_PYTHON = (3, 10)
 STAMP = 'depth_ros_layers.json'
 LOG_TAIL_LINES = 25

@@ -8,21 +8,24 @@ with left-right consistency", CVPR 2017, section 3.3.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from depth_ros.backends import Backend
+from depth_ros.backends.backend import Backend, ImmediateBackend
 
 _BORDER = 0.05
 """Share of the width at either side that one picture alone decides."""
 _STEEPNESS = 20.0
 
 
-class MirroredBackend:
+class MirroredBackend(ImmediateBackend):
     """A depth backend whose answer is blended with that of the mirrored input."""
 
     def __init__(self, backend: Backend) -> None:
         """Ask `backend`, which is closed with this one."""
         self._backend = backend
+        self.caveat = backend.caveat
 
     @property
     def description(self) -> str:
@@ -34,8 +37,8 @@ class MirroredBackend:
         """See Backend."""
         return self._backend.input_names
 
-    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See Backend; outputs besides `depth` are those of the image as it is."""
+    def compute(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See ImmediateBackend; outputs besides `depth` are those of the image as it is."""
         outputs = {name: value.copy() for name, value in self._backend.run(inputs).items()}
         mirror = self._backend.run(_mirrored(inputs))
         inverse = blend_inverse_depth(
@@ -70,7 +73,7 @@ def blend_inverse_depth(plain: np.ndarray, mirrored_back: np.ndarray) -> np.ndar
     return (right + middle) * plain + (left + middle) * mirrored_back
 
 
-def _mirrored(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _mirrored(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What the network would be given of the same world seen in a mirror."""
     images = inputs['image']
     mirrored = {**inputs, 'image': np.ascontiguousarray(images[:, :, ::-1])}

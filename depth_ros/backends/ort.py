@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from depth_ros.backends import BackendOptions, Device
+from depth_ros.backends.backend import ImmediateBackend
 from depth_ros.backends.cores import physical_cores
+from depth_ros.backends.options import BackendOptions, Device
 from depth_ros.errors import BackendError
 
 _CPU, _CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
@@ -16,7 +18,7 @@ _TYPES = {'tensor(uint8)': np.uint8, 'tensor(float)': np.float32}
 _ERRORS_ONLY = 3
 
 
-class OrtBackend:
+class OrtBackend(ImmediateBackend):
     """A graph in an ONNX Runtime session whose execution provider is the one asked for."""
 
     def __init__(self, onnx_path: Path, options: BackendOptions) -> None:
@@ -54,26 +56,29 @@ class OrtBackend:
                 f'ONNX Runtime could not start {_CUDA} and fell back to {self._provider}; '
                 'check the CUDA and cuDNN libraries, or use device cpu'
             )
-        self._fell_back = providers[0] != self._provider
+        if providers[0] != self._provider:
+            self.caveat = (
+                f'ONNX Runtime could not start {providers[0]}; check the CUDA and cuDNN '
+                'libraries, or choose device cpu'
+            )
         self._threads = threads
         self._output_names = [output.name for output in self._session.get_outputs()]
         self._version = onnxruntime.__version__
 
     @property
     def description(self) -> str:
-        """Version, provider, threads, and whether a GPU that was there could not be used."""
-        text = f'ONNX Runtime {self._version}, {self._provider}, {self._threads} threads'
-        return f'{text} ({_CUDA} did not start)' if self._fell_back else text
+        """Version, provider and threads."""
+        return f'ONNX Runtime {self._version}, {self._provider}, {self._threads} threads'
 
     @property
     def input_names(self) -> tuple[str, ...]:
         """See Backend."""
         return tuple(entry.name for entry in self._session.get_inputs())
 
-    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See Backend; outputs are fresh arrays, inputs are read where they lie."""
+    def compute(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See ImmediateBackend."""
         try:
-            outputs = self._session.run(self._output_names, inputs)
+            outputs = self._session.run(self._output_names, dict(inputs))
         except Exception as error:  # as above
             raise BackendError(f'ONNX Runtime failed: {_first_line(error)}') from error
         return dict(zip(self._output_names, outputs))
@@ -89,6 +94,15 @@ class OrtBackend:
     def close(self) -> None:
         """See Backend."""
         del self._session
+
+
+def has_cuda() -> bool:
+    """Whether ONNX Runtime is installed and built for GPUs, which says nothing of their state."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return False
+    return _CUDA in onnxruntime.get_available_providers()
 
 
 def _providers(device: Device, available: list[str]) -> list[str]:

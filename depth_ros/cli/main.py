@@ -11,6 +11,7 @@ from typing import Protocol
 from depth_ros.cli import (
     demo,
     doctor,
+    engine,
     evaluate,
     export,
     import_model,
@@ -53,6 +54,7 @@ class Verb(Protocol):
 VERBS: tuple[Verb, ...] = (
     demo,
     doctor,
+    engine,
     models,
     play,
     process,

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
-from depth_ros.backends import BackendKind, BackendOptions, Device
+from depth_ros.backends import (
+    BackendKind,
+    BackendOptions,
+    CpuPrecision,
+    Device,
+    EngineOptions,
+)
 from depth_ros.bags import Selection
 from depth_ros.camera import RectifyMode
+from depth_ros.cli.progress import PrintedLoading
 from depth_ros.model import DEFAULT_MODEL, Model
 from depth_ros.pipeline import DepthPipeline
 from depth_ros.scale import ScaleSettings, ScaleSource
@@ -26,6 +34,39 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
                             '(default: %(default)s)')
     group.add_argument('--threads', type=int, default=0, metavar='N',
                        help='CPU threads; 0: one for each core (default: %(default)s)')
+    group.add_argument('--cpu-precision', choices=[one.value for one in CpuPrecision],
+                       default=CpuPrecision.FILE.value,
+                       help="arithmetic of OpenVINO: the model file's, or bf16 where the CPU has "
+                            'it (default: %(default)s)')
+    add_engine_options(group)
+
+
+def add_engine_options(parser: argparse._ActionsContainer) -> None:
+    """Add how TensorRT builds engines."""
+    plain = EngineOptions()
+    parser.add_argument('--engine-workspace', type=int, default=plain.workspace_mib,
+                        metavar='MIB', help='TensorRT: scratch memory on the GPU (default: '
+                                            '%(default)s)')
+    parser.add_argument('--engine-optimization-level', type=int, metavar='N',
+                        default=plain.optimization_level,
+                        help='TensorRT: 0 builds fastest, 5 tries most kernels (default: '
+                             '%(default)s)')
+    parser.add_argument('--engine-fp16', action='store_true',
+                        help='TensorRT 10: build a single-precision model in half precision')
+
+
+def engine_options_of(args: argparse.Namespace) -> EngineOptions:
+    """Return what the options of add_engine_options say.
+
+    Raises:
+        BackendError: a value is out of bounds.
+    """
+    return EngineOptions(
+        workspace_mib=args.engine_workspace,
+        optimization_level=args.engine_optimization_level,
+        fp16=args.engine_fp16,
+    )
+
 
 
 def add_motion_option(parser: argparse.ArgumentParser) -> None:
@@ -52,8 +93,19 @@ def open_model(
     Raises:
         ModelError, BackendError: it cannot be opened.
     """
-    options = BackendOptions(BackendKind(args.backend), Device(args.device), args.threads)
-    return DepthPipeline.open(Model.load(model), options, blend_mirrored=blend_mirrored)
+    options = BackendOptions(
+        BackendKind(args.backend),
+        Device(args.device),
+        args.threads,
+        CpuPrecision(args.cpu_precision),
+        engine_options_of(args),
+    )
+    pipeline = DepthPipeline.open(
+        Model.load(model), options, blend_mirrored=blend_mirrored, loading=PrintedLoading()
+    )
+    if pipeline.caveat:
+        print(f'warning: {pipeline.caveat}', file=sys.stderr)
+    return pipeline
 
 
 def add_topic_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:

@@ -42,3 +42,29 @@ class Progress:
     def _text(self) -> str:
         rate = self._done / max(time.monotonic() - self._start_s, 1e-9)
         return f'{self._verb} {self._done}{self._of_total} frames, {rate:.1f} per second'
+
+
+class PrintedLoading:
+    """Tells what takes long while a model is loaded: a line each, on a terminal in per cent."""
+
+    def __init__(self) -> None:
+        """Nothing is told yet."""
+        self._doing = ''
+        self._share = -1.0
+        self._rewrites = sys.stderr.isatty()
+
+    def tell(self, doing: str, share: float | None = None) -> None:
+        """See Loading."""
+        if doing != self._doing:
+            ended = '\n' if self._rewrites and self._share >= 0 else ''
+            print(f'{ended}{doing} ...', end='' if self._rewrites and share is not None else '\n',
+                  file=sys.stderr, flush=True)
+            self._doing, self._share = doing, -1.0
+        if share is not None and self._rewrites and share - self._share >= 0.01:
+            self._share = share
+            ending = '\n' if share >= 1 else ''
+            print(f'\r{doing} ... {share:4.0%}', end=ending, file=sys.stderr, flush=True)
+
+    def cancelled(self) -> bool:
+        """See Loading; an interrupt ends the whole command."""
+        return False

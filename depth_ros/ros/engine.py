@@ -83,13 +83,20 @@ class DepthEngine:
         self._odometry_input: Subscription | None = None
         self._static_input = listen_to_static_transforms(node, self._on_static_transforms)
         self._follow(parameters)
-        self._loader = ModelLoader(self._on_loaded, self._on_load_failed)
+        self._loader = ModelLoader(self._on_loaded, self._on_load_failed, self._on_load_told)
         self._loader.request(LoadRequest(self._model, parameters.backend_options))
 
     @property
     def backend_text(self) -> str:
         """What the model runs on."""
-        return 'loading' if self._loaded is None else self._loaded.pipeline.description
+        if self._loaded is not None:
+            return self._loaded.pipeline.description
+        return 'loading' if self._loader.busy else 'none'
+
+    @property
+    def doing_text(self) -> str:
+        """What takes long just now, such as building an engine; empty where nothing does."""
+        return self._loader.doing
 
     @property
     def model_text(self) -> str:
@@ -216,7 +223,14 @@ class DepthEngine:
             f'model {loaded.model.spec.name} runs on {loaded.pipeline.description}, '
             f'loaded in {loaded.seconds:.1f} s'
         )
-        self._monitor.clear(Trouble.MODEL)
+        self._monitor.clear(Trouble.MODEL, Trouble.BACKEND)
+        if loaded.pipeline.caveat:
+            self._monitor.report(Trouble.BACKEND, Problem(Level.WARN, loaded.pipeline.caveat))
+        self._monitor.publish()
+
+    def _on_load_told(self, text: str) -> None:
+        """On the loader's thread."""
+        self._node.get_logger().info(text)
         self._monitor.publish()
 
     def _on_load_failed(self, request: LoadRequest, error: DepthRosError) -> None:

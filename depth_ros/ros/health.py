@@ -26,6 +26,7 @@ class Trouble(enum.Enum):
     """Kinds of problems; at most one of each is present at a time."""
 
     MODEL = 'model'
+    BACKEND = 'backend'
     SCALE = 'scale'
     CAMERA = 'camera'
     IMAGE = 'image'

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from depth_ros.backends import BackendOptions
+from depth_ros.backends import BackendOptions, LoadingCancelledError
 from depth_ros.errors import DepthRosError
 from depth_ros.model import Model
 from depth_ros.pipeline import DepthPipeline
@@ -32,6 +32,32 @@ class LoadedModel:
     """Time that loading and the first runs took."""
 
 
+class _Progress:
+    """What is being done for one request; it is cancelled when the node ends or wants another."""
+
+    def __init__(self, told: Callable[[], None]) -> None:
+        """`told` is called when something else is being done."""
+        self._told = told
+        self._cancelled = threading.Event()
+        self._doing = ''
+        self.text = ''
+
+    def tell(self, doing: str, share: float | None = None) -> None:
+        """See Loading."""
+        self.text = doing if share is None else f'{doing}: {share:.0%}'
+        if doing != self._doing:
+            self._doing = doing
+            self._told()
+
+    def cancel(self) -> None:
+        """Let the one that loads give up as soon as it may."""
+        self._cancelled.set()
+
+    def cancelled(self) -> bool:
+        """See Loading."""
+        return self._cancelled.is_set()
+
+
 class ModelLoader:
     """A thread that loads the newest model asked for; rclpy's callbacks never wait for it."""
 
@@ -39,34 +65,82 @@ class ModelLoader:
         self,
         loaded: Callable[[LoadedModel], None],
         failed: Callable[[LoadRequest, DepthRosError], None],
+        told: Callable[[str], None],
     ) -> None:
-        """Start the thread, which calls `loaded` or `failed` for each request."""
+        """Start the thread.
+
+        Args:
+            loaded: called with each model that is ready.
+            failed: called where one cannot be loaded.
+            told: called with what takes long, when that changes.
+        """
         self._loaded = loaded
         self._failed = failed
+        self._told = told
+        self._lock = threading.Lock()
+        self._progress: _Progress | None = None
+        self._newest: LoadRequest | None = None
         self._requests: Mailbox[LoadRequest] = Mailbox()
         self._requests.open()
         self._thread = threading.Thread(target=self._work, name='model loader', daemon=True)
         self._thread.start()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a model was asked for that is neither loaded nor refused yet."""
+        with self._lock:
+            return self._newest is not None
+
+    @property
+    def doing(self) -> str:
+        """What takes long just now, such as building an engine; empty where nothing does."""
+        with self._lock:
+            return '' if self._progress is None else self._progress.text
+
     def request(self, request: LoadRequest) -> None:
-        """Load this one next; requests not yet begun are dropped."""
-        self._requests.put(request)
+        """Load this one next; one that is being loaded or waits is dropped."""
+        with self._lock:
+            self._newest = request
+            self._requests.put(request)
+            if self._progress is not None:
+                self._progress.cancel()
 
     def close(self) -> None:
-        """Wait for a model that is being loaded, then end the thread."""
-        self._requests.close()
+        """Cancel a model that is being loaded, and end the thread."""
+        with self._lock:
+            self._newest = None
+            self._requests.close()
+            if self._progress is not None:
+                self._progress.cancel()
         self._thread.join()
 
     def _work(self) -> None:
         while (request := self._requests.take()) is not None:
-            start = time.monotonic()
-            pipeline = None
-            try:
-                pipeline = DepthPipeline.open(request.model, request.options)
-                pipeline.warm_up()
-                seconds = time.monotonic() - start
-                self._loaded(LoadedModel(request.model, pipeline, seconds))
-            except DepthRosError as error:
-                if pipeline is not None:
-                    pipeline.close()
-                self._failed(request, error)
+            progress = _Progress(self._tell)
+            with self._lock:
+                if request is not self._newest:  # asked for another one since
+                    continue
+                self._progress = progress
+            self._load(request, progress)
+            with self._lock:
+                self._progress = None
+                if self._newest is request:
+                    self._newest = None
+
+    def _load(self, request: LoadRequest, progress: _Progress) -> None:
+        start = time.monotonic()
+        pipeline = None
+        try:
+            pipeline = DepthPipeline.open(request.model, request.options, loading=progress)
+            pipeline.warm_up()
+            seconds = time.monotonic() - start
+            self._loaded(LoadedModel(request.model, pipeline, seconds))
+        except LoadingCancelledError:
+            return
+        except DepthRosError as error:
+            if pipeline is not None:
+                pipeline.close()
+            self._failed(request, error)
+
+    def _tell(self) -> None:
+        self._told(self.doing)

@@ -1,0 +1,103 @@
+"""Chooses the runtime for a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from depth_ros.backends.backend import Backend
+from depth_ros.backends.loading import UNWATCHED, Loading, LoadingCancelledError
+from depth_ros.backends.options import BackendKind, BackendOptions, Device
+from depth_ros.errors import BackendError
+
+if TYPE_CHECKING:
+    from depth_ros.parity import ParityCase
+
+Verification = Callable[[], 'ParityCase']
+"""Makes the frames by which a compiled graph is compared with ONNX Runtime."""
+
+
+def open_backend(
+    onnx_path: Path,
+    options: BackendOptions,
+    verification: Verification | None = None,
+    loading: Loading = UNWATCHED,
+) -> Backend:
+    """Load a graph into the runtime that `options` names.
+
+    Args:
+        onnx_path: the graph.
+        options: the runtime. AUTO takes TensorRT where it and a GPU are there, else ONNX Runtime
+            on the GPU, else OpenVINO where it is installed, else ONNX Runtime; the caveat of the
+            backend tells what was there and could not be used.
+        verification: what an engine of TensorRT is verified by; without it none is used.
+        loading: is told of what takes long, and may cancel it.
+
+    Raises:
+        BackendError: the runtime is not installed, has not the device, or refuses the graph.
+        LoadingCancelledError: as `loading` wished.
+    """
+    if options.kind is not BackendKind.AUTO:
+        return _OPENERS[options.kind](onnx_path, options, verification, loading)
+    problems = []
+    for kind in _candidates(options, verification):
+        try:
+            backend = _OPENERS[kind](onnx_path, options, verification, loading)
+        except LoadingCancelledError:
+            raise
+        except BackendError as error:
+            problems.append(str(error))
+        else:
+            backend.caveat = '; '.join(filter(None, (*problems, backend.caveat)))
+            return backend
+    raise BackendError('; '.join(problems))
+
+
+def _candidates(options: BackendOptions, verification: Verification | None) -> list[BackendKind]:
+    """What AUTO tries, the best first; a runtime that is not installed is no candidate."""
+    from depth_ros.backends.ort import has_cuda
+    from depth_ros.engines import gpu, library
+
+    kinds = []
+    wants_gpu = options.device is Device.CUDA or (
+        options.device is Device.AUTO and gpu.is_present()
+    )
+    if wants_gpu and verification is not None and library.is_installed():
+        kinds.append(BackendKind.TENSORRT)
+    on_gpu = options.device is not Device.CPU and has_cuda()
+    if not on_gpu and options.device is not Device.CUDA and find_spec('openvino') is not None:
+        kinds.append(BackendKind.OPENVINO)
+    return [*kinds, BackendKind.ONNXRUNTIME]
+
+
+def _open_ort(
+    onnx_path: Path, options: BackendOptions, verification: Verification | None, loading: Loading
+) -> Backend:
+    from depth_ros.backends.ort import OrtBackend
+
+    return OrtBackend(onnx_path, options)
+
+
+def _open_openvino(
+    onnx_path: Path, options: BackendOptions, verification: Verification | None, loading: Loading
+) -> Backend:
+    from depth_ros.backends.ov import OpenVinoBackend
+
+    return OpenVinoBackend(onnx_path, options)
+
+
+def _open_tensorrt(
+    onnx_path: Path, options: BackendOptions, verification: Verification | None, loading: Loading
+) -> Backend:
+    from depth_ros.engines.opening import open_engine
+
+    return open_engine(onnx_path, options, verification, loading)
+
+
+_OPENERS = {
+    BackendKind.ONNXRUNTIME: _open_ort,
+    BackendKind.OPENVINO: _open_openvino,
+    BackendKind.TENSORRT: _open_tensorrt,
+}

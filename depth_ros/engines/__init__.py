@@ -1,0 +1,1 @@
+"""TensorRT engines: built of a model's graphs, verified on the GPU that they run on, and kept."""

@@ -1,0 +1,169 @@
+"""What the TensorRT backend needs of CUDA: memory, a stream, and graphs of what was enqueued."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from depth_ros.errors import BackendError
+
+_DEVICE_FILES = (Path('/dev/nvidiactl'), Path('/dev/nvhost-ctrl-gpu'), Path('/dev/nvgpu'))
+"""Of the desktop driver and of Jetsons."""
+
+
+def is_present() -> bool:
+    """Whether there is a GPU to try."""
+    try:
+        return Gpu.count() > 0
+    except BackendError:  # CUDA's Python bindings are missing; then opening it will tell
+        return any(path.exists() for path in _DEVICE_FILES)
+
+
+class PinnedArray:
+    """Host memory that the GPU copies from and to by itself."""
+
+    def __init__(self, address: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Of memory that the GPU gave."""
+        count = math.prod(shape)
+        memory = (ctypes.c_uint8 * (count * dtype.itemsize)).from_address(address)
+        self.address = address
+        self.array = np.ctypeslib.as_array(memory).view(dtype).reshape(shape)
+
+
+class Gpu:
+    """The first GPU that CUDA_VISIBLE_DEVICES leaves visible."""
+
+    def __init__(self) -> None:
+        """Open it.
+
+        Raises:
+            BackendError: CUDA's bindings are not installed, or there is no GPU.
+        """
+        self._cuda = _bindings()
+        if self.count() == 0:
+            raise BackendError('TensorRT needs an NVIDIA GPU, and CUDA finds none; use backend '
+                               'auto or onnxruntime')
+        # Waiting threads sleep: one that spins takes a core from the rest of the robot. Refused
+        # where CUDA is in use already, which costs no more than that.
+        self._cuda.cudaSetDeviceFlags(self._cuda.cudaDeviceScheduleBlockingSync)
+        properties = self._call(self._cuda.cudaGetDeviceProperties, 0)
+        name = properties.name
+        self.name: str = name.decode() if isinstance(name, bytes) else str(name)
+        self.compute_capability = f'sm_{properties.major}{properties.minor}'
+        """As in 'sm_89'."""
+
+    @staticmethod
+    def count() -> int:
+        """GPUs that are visible; without a driver 0.
+
+        Raises:
+            BackendError: CUDA's bindings are not installed.
+        """
+        error, count = _bindings().cudaGetDeviceCount()
+        return int(count) if int(error) == 0 else 0
+
+    def pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> PinnedArray:
+        """Host memory, to be given back by free_pinned."""
+        size = math.prod(shape) * dtype.itemsize
+        address = self._call(self._cuda.cudaHostAlloc, size, self._cuda.cudaHostAllocDefault)
+        return PinnedArray(int(address), shape, dtype)
+
+    def free_pinned(self, memory: PinnedArray) -> None:
+        """Give host memory back; its arrays must not be touched any more."""
+        self._call(self._cuda.cudaFreeHost, memory.address)
+
+    def allocate(self, size: int) -> int:
+        """The address of device memory of `size` bytes."""
+        return int(self._call(self._cuda.cudaMalloc, size))
+
+    def free(self, address: int) -> None:
+        """Give device memory back."""
+        self._call(self._cuda.cudaFree, address)
+
+    def make_stream(self) -> int:
+        """The handle of a stream that waits for no other."""
+        return int(
+            self._call(self._cuda.cudaStreamCreateWithFlags, self._cuda.cudaStreamNonBlocking)
+        )
+
+    def destroy_stream(self, stream: int) -> None:
+        """Give a stream back."""
+        self._call(self._cuda.cudaStreamDestroy, stream)
+
+    def copy_in(self, device: int, host: int, size: int, stream: int) -> None:
+        """Enqueue a copy of `size` bytes to the GPU."""
+        kind = self._cuda.cudaMemcpyKind.cudaMemcpyHostToDevice
+        self._call(self._cuda.cudaMemcpyAsync, device, host, size, kind, stream)
+
+    def copy_out(self, host: int, device: int, size: int, stream: int) -> None:
+        """Enqueue a copy of `size` bytes from the GPU."""
+        kind = self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
+        self._call(self._cuda.cudaMemcpyAsync, host, device, size, kind, stream)
+
+    def synchronize(self, stream: int) -> None:
+        """Wait for all that was enqueued.
+
+        Raises:
+            BackendError: some of it failed.
+        """
+        self._call(self._cuda.cudaStreamSynchronize, stream)
+
+    def capture(self, enqueue: Callable[[], None], stream: int) -> Any:
+        """Record what `enqueue` puts into a stream, to be replayed in one call.
+
+        Raises:
+            BackendError: something of it cannot be recorded.
+        """
+        mode = self._cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+        self._call(self._cuda.cudaStreamBeginCapture, stream, mode)
+        try:
+            enqueue()
+        finally:
+            # Also after a failure, which leaves the stream recording for ever.
+            graph = self._call(self._cuda.cudaStreamEndCapture, stream)
+        try:
+            return self._call(self._cuda.cudaGraphInstantiate, graph, 0)
+        finally:
+            self._call(self._cuda.cudaGraphDestroy, graph)
+
+    def launch(self, graph: Any, stream: int) -> None:
+        """Enqueue a recording."""
+        self._call(self._cuda.cudaGraphLaunch, graph, stream)
+
+    def destroy_graph(self, graph: Any) -> None:
+        """Give a recording back."""
+        self._call(self._cuda.cudaGraphExecDestroy, graph)
+
+    def _call(self, function: Callable[..., tuple[Any, ...]], *arguments: Any) -> Any:
+        """Call into CUDA; its answer, if it has one.
+
+        Raises:
+            BackendError: naming the call and CUDA's reason.
+        """
+        error, *answer = function(*arguments)
+        if int(error) != 0:
+            _, text = self._cuda.cudaGetErrorString(error)
+            reason = text.decode() if isinstance(text, bytes) else str(text)
+            raise BackendError(f'{function.__name__}: {reason} (CUDA error {int(error)})')
+        return answer[0] if answer else None
+
+
+def _bindings() -> Any:
+    if find_spec('cuda') is None:
+        raise BackendError("CUDA's Python bindings are not installed; `pip install "
+                           'cuda-bindings`, or use backend auto')
+    try:
+        from cuda.bindings import runtime
+    except ImportError:
+        try:
+            from cuda import cudart as runtime  # before version 12.6
+        except ImportError as error:
+            raise BackendError(f"CUDA's Python bindings do not load ({error}); `pip install "
+                               'cuda-bindings`, or use backend auto') from error
+    return runtime
