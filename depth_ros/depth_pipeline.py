@@ -209,6 +209,8 @@ class DepthPipeline:
 
     def close(self) -> None:
         """Give back the networks' memory; nothing may be run afterwards."""
-        self._depth.close()
-        if self._pose is not None:
-            self._pose.close()
+        try:
+            self._depth.close()
+        finally:
+            if self._pose is not None:
+                self._pose.close()

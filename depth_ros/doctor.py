@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from depth_ros import transport
-from depth_ros.backends import Backend, BackendOptions, open_backend
+from depth_ros.backends import UNWATCHED, Backend, BackendOptions, Loading, open_backend
 from depth_ros.engines import gpu
 from depth_ros.engines.opening import Machine
 from depth_ros.errors import BackendError, DepthRosError
@@ -48,8 +48,13 @@ class Finding:
     """What to do, empty where nothing is wrong."""
 
 
-def examine(model: str = DEFAULT_MODEL) -> list[Finding]:
-    """Every check, in the order in which a user would mend what is broken."""
+def examine(model: str = DEFAULT_MODEL, loading: Loading = UNWATCHED) -> list[Finding]:
+    """Every check, in the order in which a user would mend what is broken.
+
+    Args:
+        model: folder or name of the model to run.
+        loading: is told of an engine that has to be built for it.
+    """
     return [
         _module('numpy', 'pip install "numpy<2", or apt-get install python3-numpy'),
         _module('cv2', 'pip install "opencv-python-headless<4.12", or python3-opencv from apt'),
@@ -63,7 +68,7 @@ def examine(model: str = DEFAULT_MODEL) -> list[Finding]:
         check_onnxruntime(),
         check_openvino(),
         check_gpu(),
-        check_model(model),
+        check_model(model, loading),
     ]
 
 
@@ -122,7 +127,7 @@ def check_gpu() -> Finding:
     return Finding('gpu', State.OK, described)
 
 
-def check_model(name: str) -> Finding:
+def check_model(name: str, loading: Loading = UNWATCHED) -> Finding:
     """Whether a model loads, how long it computes, and whether it answers as it should."""
     label = f'model {name}'
     cure = '`depth_ros models` lists what is there; make one with `depth_ros train` or `import`'
@@ -130,7 +135,7 @@ def check_model(name: str) -> Finding:
         model = Model.load(name)
         case = depth_case(model)
         options = BackendOptions()
-        with closing(open_backend(model.depth_path, options, lambda: case)) as backend:
+        with closing(open_backend(model.depth_path, options, lambda: case, loading)) as backend:
             answers, milliseconds = _run(case, backend)
             runtime = backend.description
     except DepthRosError as error:
@@ -146,7 +151,8 @@ def check_model(name: str) -> Finding:
         return Finding(
             label, State.BROKEN,
             f'{found}; depth is off by {difference:.2g} of what training computed',
-            'install the onnxruntime version of requirements/constraints.txt, or export again')
+            'install the version of that runtime that requirements/constraints.txt names, choose '
+            'another backend, or export again')
     found = f'{found}; equals training to {difference:.1g}'
     if model.spec.scale is ScaleKind.UP_TO_SCALE:
         return Finding(label, State.WARNING, f'{found}; its depth has no unit',

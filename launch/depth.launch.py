@@ -22,7 +22,7 @@ from depth_ros.transport import profile_variables
 
 CONFIG = Path(__file__).resolve().parents[1] / 'config'
 
-OVERRIDES = {'model': str, 'image_transport': str, 'publish_tf': bool}
+OVERRIDES = {'model': str, 'backend': str, 'image_transport': str, 'publish_tf': bool}
 INPUTS = ('image', 'camera_info', 'odometry')
 
 ARGUMENTS = (
@@ -50,6 +50,12 @@ ARGUMENTS = (
     ),
     DeclareLaunchArgument(
         'model', default_value='', description='Model folder or name, instead of that of the file.'
+    ),
+    DeclareLaunchArgument(
+        'backend',
+        default_value='',
+        choices=['', 'auto', 'tensorrt', 'onnxruntime', 'openvino'],
+        description='Runtime that computes, instead of that of the file.',
     ),
     DeclareLaunchArgument(
         'image_transport',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -25,7 +26,13 @@ from depth_ros.backends import (
 )
 from depth_ros.cli.main import main
 from depth_ros.engines.building import build_engine, unsupported_operators
-from depth_ros.engines.cache import EngineCache, EngineKey, EngineRecord, pack_engine
+from depth_ros.engines.cache import (
+    EngineCache,
+    EngineKey,
+    EngineRecord,
+    pack_engine,
+    unpack_engine,
+)
 from depth_ros.engines.library import find_library
 from depth_ros.errors import BackendError
 from depth_ros.model import Model
@@ -117,6 +124,26 @@ def test_other_options_build_anew(fake_gpu, model, builds, engine):
     assert count(builds) == 2
 
 
+def test_options_reach_the_builder(fake_gpu, model):
+    open_depth(model, workspace_mib=64, optimization_level=5, max_batch=2)
+    (path,) = fake_gpu.glob('*.engine')
+    _, engine = unpack_engine(path.read_bytes(), 'it')
+    header = json.loads(engine.split(b'\n')[1])
+    assert header['workspace'] == 64 << 20
+    assert header['level'] == 5
+    assert header['most'] == {'image': [2, graphs.HEIGHT, graphs.WIDTH, 3]}
+    assert header['strongly typed']
+    assert header['flags'] == []  # without TF32, which is on unless it is cleared
+    assert header['timing cache']
+
+
+def test_weights_beside_the_graph_are_part_of_it(fake_gpu, model, builds):
+    open_depth(model)
+    (model.path / 'depth.onnx.data').write_bytes(b'weights')
+    open_depth(model)
+    assert count(builds) == 2
+
+
 @pytest.mark.parametrize('spoil', ['truncated', 'flipped', 'empty', 'header'])
 def test_a_damaged_file_is_built_anew(fake_gpu, model, builds, spoil):
     open_depth(model)
@@ -145,6 +172,14 @@ def test_a_whole_engine_that_the_library_refuses_is_built_anew(fake_gpu, model, 
     assert count(builds) == 2
 
 
+def test_a_gpu_without_room_does_not_make_the_engine_stale(fake_gpu, model, builds, monkeypatch):
+    open_depth(model)
+    monkeypatch.setenv('FAKE_FULL', '1')
+    with pytest.raises(BackendError, match='cudaErrorMemoryAllocation'):
+        open_depth(model)
+    assert count(builds) == 1
+
+
 def test_a_wrong_engine_is_refused_and_not_built_again_until_asked(
     fake_gpu, model, builds, monkeypatch, capsys
 ):
@@ -155,7 +190,7 @@ def test_a_wrong_engine_is_refused_and_not_built_again_until_asked(
     assert count(builds) == 1
     assert list(fake_gpu.glob('*.engine')) == []
     monkeypatch.delenv('FAKE_FACTOR')
-    with pytest.raises(BackendError, match='--rebuild tries again'):
+    with pytest.raises(BackendError, match=r'depth_ros engine .*/tiny --rebuild` tries again'):
         open_depth(model)
     assert main(['engine', str(model.path), '--rebuild']) == 0
     open_depth(model)
@@ -298,6 +333,26 @@ def test_the_cache_is_the_users_own(tmp_path):
         EngineCache(tmp_path / 'engines')
 
 
+def test_engines_that_others_may_have_written_are_not_loaded(tmp_path):
+    cache = EngineCache(tmp_path / 'engines')
+    path = cache.store(RECORD, b'engine')
+    assert cache.load(KEY, 'depth.onnx') == b'engine'
+    path.chmod(0o666)
+    assert cache.load(KEY, 'depth.onnx') is None
+    path.chmod(0o600)
+    path.rename(tmp_path / 'elsewhere')
+    path.symlink_to(tmp_path / 'elsewhere')
+    assert cache.load(KEY, 'depth.onnx') is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can give files away')
+def test_a_cache_of_another_user_is_refused(tmp_path):
+    EngineCache(tmp_path / 'engines')
+    os.chown(tmp_path / 'engines', 65534, 65534)
+    with pytest.raises(BackendError, match='belongs to another user'):
+        EngineCache(tmp_path / 'engines')
+
+
 def test_the_cache_forgets_what_was_not_used_for_longest(tmp_path):
     cache = EngineCache(tmp_path / 'engines', max_bytes=5000)
     records = [dataclasses.replace(RECORD, key=dataclasses.replace(KEY, gpu=f'GPU {i}'))
@@ -307,9 +362,18 @@ def test_the_cache_forgets_what_was_not_used_for_longest(tmp_path):
         os.utime(path, (1000 + age, 1000 + age))
     assert cache.load(records[0].key, 'depth.onnx') is not None  # used again
     cache.store(records[3], bytes(1000))
-    left = {kept.record.key.gpu for kept in cache.engines()}
-    assert left == {'GPU 0', 'GPU 3', 'GPU 2'} or left == {'GPU 0', 'GPU 3'}
+    assert {kept.record.key.gpu for kept in cache.engines()} == {'GPU 0', 'GPU 2', 'GPU 3'}
     assert cache.load(records[1].key, 'depth.onnx') is None
+
+
+def test_kernels_count_and_go_with_their_engine(tmp_path):
+    cache = EngineCache(tmp_path / 'engines', max_bytes=5000)
+    path = cache.store(RECORD, bytes(1000))
+    cache.kernels_path(KEY).write_bytes(bytes(4500))
+    old = cache.folder / 'forgotten.refused'
+    old.write_text('long ago')
+    os.utime(old, (1000, 1000))
+    assert set(cache.prune(5000)) == {path, cache.kernels_path(KEY), old}
 
 
 def test_a_renamed_engine_is_not_taken_for_another(tmp_path):

@@ -111,6 +111,44 @@ def test_an_engine_that_cannot_be_recorded_runs_all_the_same(fake_gpu, model, mo
     assert 'without CUDA graph' in backend.description
 
 
+def test_recordings_belong_to_the_shape_they_were_made_for(fake_gpu, model):
+    backend = open_depth(model)
+    for seed in range(3):
+        backend.run({'image': images(1, seed)})
+    backend.run({'image': images(2)})
+    before = len(cuda().launches)
+    batch = images(1, 7)
+    np.testing.assert_allclose(backend.run({'image': batch})['depth'], expected(batch), rtol=1e-5)
+    assert len(cuda().launches) == before
+
+
+def test_divided_batches_leave_the_last_answer_alone(fake_gpu, model):
+    backend = open_depth(model, max_batch=1)
+    first = backend.run({'image': images(1, 1)})['depth']
+    kept = first.copy()
+    backend.submit({'image': images(3, 2)})
+    np.testing.assert_array_equal(first, kept)
+    backend.wait()
+
+
+def test_after_a_fault_of_the_gpu_closing_does_not_fail(fake_gpu, model, monkeypatch):
+    backend = open_depth(model)
+    backend.warm_up()
+    monkeypatch.setenv('FAKE_BROKEN', '1')
+    with pytest.raises(BackendError, match='cudaStreamSynchronize: cudaErrorLaunchFailure'):
+        backend.run({'image': images(1)})
+    backend.close()
+
+
+def test_what_fails_half_way_through_loading_is_given_back(fake_gpu, model, monkeypatch):
+    open_depth(model).close()
+    monkeypatch.setenv('FAKE_FULL', '1')
+    with pytest.raises(BackendError, match='cudaErrorMemoryAllocation'):
+        open_depth(model)
+    assert cuda().streams == {}
+    assert cuda().memory == {}
+
+
 def test_an_answer_nobody_waits_for_is_dropped(fake_gpu, model):
     backend = open_depth(model)
     backend.submit({'image': images(1, 1)})
@@ -230,6 +268,47 @@ def test_auto_takes_the_cpu_where_no_gpu_is_and_does_not_complain(fake_gpu, mode
     backend = open_backend(model.depth_path, BackendOptions(), lambda: depth_case(model))
     assert 'TensorRT' not in backend.description
     assert backend.caveat == ''
+
+
+def test_a_gpu_that_cuda_cannot_open_is_told(fake_gpu, model, monkeypatch):
+    monkeypatch.setenv('FAKE_ERROR', '35')
+    monkeypatch.setattr('depth_ros.engines.gpu._DEVICE_FILES', (Path('/dev/null'),))
+    backend = open_backend(model.depth_path, BackendOptions(), lambda: depth_case(model))
+    assert 'TensorRT' not in backend.description
+    assert 'CUDA finds none (cudaErrorInsufficientDriver)' in backend.caveat
+
+
+def test_bindings_that_raise_where_the_driver_is_missing(fake_gpu, model, monkeypatch):
+    """As cuda-bindings before 12.9 do."""
+
+    def missing():
+        raise RuntimeError('Function "cuInit" not found')
+
+    monkeypatch.setattr(cuda(), 'cudaGetDeviceCount', missing)
+    backend = open_backend(model.depth_path, BackendOptions(), lambda: depth_case(model))
+    assert 'TensorRT' not in backend.description
+    with pytest.raises(BackendError, match='Function "cuInit" not found'):
+        open_depth(model)
+
+
+def test_bindings_that_break_are_an_error_of_one_line(fake_gpu, model, monkeypatch):
+    tensorrt = importlib.import_module('tensorrt')
+
+    def broken(logger):
+        raise TypeError('factory function returned nullptr\nmore')
+
+    monkeypatch.setattr(tensorrt, 'Builder', broken)
+    with pytest.raises(BackendError, match='does not work here: factory function') as caught:
+        open_depth(model)
+    assert '\n' not in str(caught.value)
+
+
+def test_a_gpu_that_nothing_can_use_is_told(fake_gpu, model, monkeypatch):
+    monkeypatch.setattr('depth_ros.engines.library.is_installed', lambda: False)
+    backend = open_backend(model.depth_path, BackendOptions(), lambda: depth_case(model))
+    assert 'neither TensorRT nor onnxruntime-gpu' in backend.caveat
+    quiet = BackendOptions(device=Device.CPU)
+    assert open_backend(model.depth_path, quiet, lambda: depth_case(model)).caveat == ''
 
 
 def test_auto_tells_why_it_fell_back(fake_gpu, model, monkeypatch):

@@ -56,7 +56,7 @@ class Backend(abc.ABC):
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Give back the memory; nothing may be run afterwards."""
+        """Give back the memory, whatever state it is in; nothing may be run afterwards."""
 
 
 class ImmediateBackend(Backend):

@@ -41,7 +41,7 @@ def open_backend(
     """
     if options.kind is not BackendKind.AUTO:
         return _OPENERS[options.kind](onnx_path, options, verification, loading)
-    problems = []
+    problems = _missing(options)
     for kind in _candidates(options, verification):
         try:
             backend = _OPENERS[kind](onnx_path, options, verification, loading)
@@ -70,6 +70,18 @@ def _candidates(options: BackendOptions, verification: Verification | None) -> l
     if not on_gpu and options.device is not Device.CUDA and find_spec('openvino') is not None:
         kinds.append(BackendKind.OPENVINO)
     return [*kinds, BackendKind.ONNXRUNTIME]
+
+
+def _missing(options: BackendOptions) -> list[str]:
+    """What would be better, and is not installed."""
+    from depth_ros.backends.ort import has_cuda
+    from depth_ros.engines import gpu, library
+
+    useless = options.device is Device.AUTO and gpu.is_present()
+    if useless and not library.is_installed() and not has_cuda():
+        return ['an NVIDIA GPU is here, but neither TensorRT nor onnxruntime-gpu; install one of '
+                'them (docs/engines.md), or choose device cpu']  # fmt: skip
+    return []
 
 
 def _open_ort(

@@ -18,6 +18,7 @@ from depth_ros.errors import BackendError
 _DEVICE, _BF16 = 'CPU', 'BF16'
 _TELEMETRY = 'openvino_telemetry'
 _PRECISIONS = {'f32': 'fp32', 'f16': 'fp16', 'bf16': 'bf16', 'i8': 'int8', 'u8': 'int8'}
+_PICTURE_RANK = 4
 _HEAVY_LAYERS = frozenset({'Convolution', 'Deconvolution', 'FullyConnected', 'MatMul'})
 
 
@@ -63,6 +64,7 @@ class OpenVinoBackend(ImmediateBackend):
             if not self._inputs or not self._outputs:
                 raise BackendError(f'OpenVINO finds no inputs or no outputs in {onnx_path}')
             model.reshape({i: (1, *tensor.rest) for i, tensor in enumerate(self._inputs)})
+            _shield_concatenations(openvino, model)
             for port, tensor in zip(model.outputs, self._outputs):
                 if tuple(port.partial_shape.to_shape()) != (1, *tensor.rest):
                     raise BackendError(
@@ -184,6 +186,30 @@ def _read(openvino: Any, path: Path) -> Any:
     # Core.read_model asks the readers of all formats, which print what they think of it.
     reader = openvino.frontend.FrontEndManager().load_by_framework('onnx')
     return reader.convert(reader.load(str(path)))
+
+
+def _shield_concatenations(openvino: Any, model: Any) -> None:
+    """Put a pooling over single pixels, which changes nothing, behind concatenated pictures.
+
+    OpenVINO 2026.4 moves a quantisation from behind a concatenation to before it, and where a
+    convolution follows forgets the scale: everything is rounded to whole numbers. That made the
+    motions of lite0 in int8 wrong by an eighth; it moves nothing past a pooling.
+    """
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != 'Concat':
+            continue
+        rank = node.output(0).partial_shape.rank
+        if rank.is_dynamic or rank.get_length() != _PICTURE_RANK:
+            continue
+        readers = [
+            reader for reader in node.output(0).get_target_inputs()
+            if reader.get_node().get_type_name() == 'FakeQuantize'
+        ]  # fmt: skip
+        if not readers:
+            continue
+        pooling = openvino.opset1.max_pool(node.output(0), [1, 1], [0, 0], [0, 0], [1, 1])
+        for reader in readers:
+            reader.replace_source_output(pooling.output(0))
 
 
 def _tensor(port: Any, path: Path) -> _Tensor:

@@ -7,14 +7,16 @@ recorded once as a CUDA graph and replayed by one call. Engines come from depth_
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from depth_ros.backends.backend import Backend
+from depth_ros.engines.cache import read_own
 from depth_ros.engines.gpu import Gpu, PinnedArray
 from depth_ros.engines.library import Library, Log
 from depth_ros.errors import BackendError
@@ -22,6 +24,10 @@ from depth_ros.whole_files import write_whole
 
 _SLOTS = 2
 """Outputs of one run stay untouched during the next."""
+
+
+class StaleEngineError(BackendError):
+    """Bytes that are no engine of this library on this GPU."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,8 @@ class TrtBackend(Backend):
                 them for the next start; None: nowhere.
 
         Raises:
-            BackendError: the engine is damaged, of another version, or does not fit the GPU.
+            StaleEngineError: the engine is damaged, of another version or another GPU.
+            BackendError: the GPU has no room for it, or fails.
         """
         self._gpu = gpu
         self._title = title
@@ -84,6 +91,7 @@ class TrtBackend(Backend):
         self._flying: _Run | None = None
         self._shaped_for = 0
         self._runtime: Any = None
+        self._config: Any = None
         self._engine: Any = None
         self._context: Any = None
         self._stream = gpu.make_stream()
@@ -114,6 +122,7 @@ class TrtBackend(Backend):
             self._land()
         frames = self._checked(inputs)
         self._pending = None
+        self._slot = (self._slot + 1) % _SLOTS
         if frames <= self._max_batch:
             self._start(inputs, 0, frames)
             return
@@ -141,34 +150,38 @@ class TrtBackend(Backend):
         self._keep_kernels()
 
     def close(self) -> None:
-        """See Backend."""
-        with contextlib.suppress(BackendError):
-            self._gpu.synchronize(self._stream)
-        for graph in self._graphs.values():
-            self._gpu.destroy_graph(graph)
-        self._graphs = {}
-        self._runs = {}
-        self._kernels = self._context = self._engine = self._runtime = None
-        for tensor in self._tensors:
-            self._gpu.free(tensor.device)
-            for memory in tensor.host:
-                self._gpu.free_pinned(memory)
-        self._tensors = []
+        """See Backend. After a fault of the GPU nothing can be given back, and no call fails."""
+        give_back: list[Callable[[], None]] = []
         if self._stream:
-            self._gpu.destroy_stream(self._stream)
-            self._stream = 0
+            give_back.append(partial(self._gpu.synchronize, self._stream))
+        give_back += [partial(self._gpu.destroy_graph, graph) for graph in self._graphs.values()]
+        give_back.append(self._forget_engine)
+        for tensor in self._tensors:
+            give_back.append(partial(self._gpu.free, tensor.device))
+            give_back += [partial(self._gpu.free_pinned, memory) for memory in tensor.host]
+        if self._stream:
+            give_back.append(partial(self._gpu.destroy_stream, self._stream))
+        self._graphs, self._runs, self._tensors, self._stream = {}, {}, [], 0
+        for one in give_back:
+            with contextlib.suppress(BackendError):
+                one()
+
+    def _forget_engine(self) -> None:
+        # In this order: a context uses its engine, its kernels and its runtime to the end.
+        self._context = None
+        self._config = self._kernels = None
+        self._engine = None
+        self._runtime = None
 
     def _load(self, library: Library, data: bytes) -> None:
         api = library.api
         self._runtime = api.Runtime(self._log.logger)
         self._engine = self._runtime.deserialize_cuda_engine(data)
         if self._engine is None:
-            raise BackendError(f'{library} refuses the engine: {self._reason()}')
-        self._context = self._make_context()
+            raise StaleEngineError(f'{library} refuses the engine: {self._reason()}')
+        self._context = self._make_context(api)
         if self._context is None:
             raise BackendError(f'{library} has no room for the engine: {self._reason()}')
-        if hasattr(self._context, 'is_stream_capturable'):
-            self._records = bool(self._context.is_stream_capturable(self._stream))
         self._max_batch = self._greatest_batch(api)
         for index in range(self._engine.num_io_tensors):
             name = self._engine.get_tensor_name(index)
@@ -177,27 +190,31 @@ class TrtBackend(Backend):
             is_input = self._engine.get_tensor_mode(name) == api.TensorIOMode.INPUT
             self._add_tensor(name, is_input, tuple(rest), dtype)
 
-    def _make_context(self) -> Any:
-        config = None
-        if self._kernels_path is not None and hasattr(self._engine, 'create_runtime_config'):
-            config = self._engine.create_runtime_config()
-        if config is None or not hasattr(config, 'create_runtime_cache'):
+    def _make_context(self, api: Any) -> Any:
+        strategies = getattr(api, 'DynamicShapesKernelSpecializationStrategy', None)
+        if strategies is None:
             return self._engine.create_execution_context()
-        assert self._kernels_path is not None
-        self._kernels = config.create_runtime_cache()
-        with contextlib.suppress(OSError):
-            # Those of another driver or GPU are refused by TensorRT, which then compiles anew.
-            self._kernels.deserialize(self._kernels_path.read_bytes())
-        config.set_runtime_cache(self._kernels)
+        # TensorRT-RTX compiles kernels for the shapes that it meets. Left to itself it runs slower
+        # ones until that is done, and a graph recorded meanwhile would replay those for ever.
+        config = self._config = self._engine.create_runtime_config()
+        config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+        if self._kernels_path is not None:
+            self._kernels = config.create_runtime_cache()
+            with contextlib.suppress(OSError):
+                # Those of another driver or GPU are refused by TensorRT, which compiles anew.
+                self._kernels.deserialize(read_own(self._kernels_path))
+            config.set_runtime_cache(self._kernels)
         return self._engine.create_execution_context(config)
 
     def _keep_kernels(self) -> None:
         if self._kernels is None or self._kernels_path is None:
             return
-        compiled = bytes(self._kernels.serialize())
+        compiled = self._kernels.serialize()
+        if compiled is None:
+            return
         with contextlib.suppress(OSError):  # costs the next start time, no more
-            if not self._kernels_path.is_file() or self._kernels_path.read_bytes() != compiled:
-                write_whole(self._kernels_path, compiled, mode=0o600)
+            if not self._kernels_path.is_file() or read_own(self._kernels_path) != bytes(compiled):
+                write_whole(self._kernels_path, bytes(compiled), mode=0o600)
 
     def _add_tensor(
         self, name: str, is_input: bool, rest: tuple[int, ...], dtype: np.dtype[Any]
@@ -240,7 +257,7 @@ class TrtBackend(Backend):
 
     def _start(self, inputs: Mapping[str, np.ndarray], first: int, last: int) -> None:
         run = self._run_of(last - first, self._slot)
-        self._slot = (self._slot + 1) % _SLOTS
+        self._shape_for(run)
         for name, host in run.inputs:
             np.copyto(host, inputs[name][first:last])
         key = (run.frames, run.slot)
@@ -263,6 +280,10 @@ class TrtBackend(Backend):
 
     def _record(self, run: _Run) -> None:
         """After a first run as it is, which lets TensorRT prepare what it must not do later."""
+        capturable = getattr(self._context, 'is_stream_capturable', None)
+        if capturable is not None and not capturable(self._stream):
+            self._records = False
+            return
         try:
             self._graphs[run.frames, run.slot] = self._gpu.capture(
                 lambda: self._enqueue(run), self._stream
@@ -272,11 +293,6 @@ class TrtBackend(Backend):
 
     def _enqueue(self, run: _Run) -> None:
         gpu, stream = self._gpu, self._stream
-        if self._shaped_for != run.frames:
-            for name, host in run.inputs:
-                if not self._context.set_input_shape(name, host.shape):
-                    raise BackendError(f'TensorRT refuses {name} {host.shape}: {self._reason()}')
-            self._shaped_for = run.frames
         for tensor in self._tensors:
             if tensor.is_input:
                 size = tensor.frame_bytes * run.frames
@@ -287,6 +303,19 @@ class TrtBackend(Backend):
             if not tensor.is_input:
                 size = tensor.frame_bytes * run.frames
                 gpu.copy_out(tensor.host[run.slot].address, tensor.device, size, stream)
+
+    def _shape_for(self, run: _Run) -> None:
+        if self._shaped_for == run.frames:
+            return
+        # Recordings belong to the shape for which they were made.
+        for graph in self._graphs.values():
+            self._gpu.destroy_graph(graph)
+        self._graphs = {}
+        self._shaped_for = 0
+        for name, host in run.inputs:
+            if not self._context.set_input_shape(name, host.shape):
+                raise BackendError(f'TensorRT refuses {name} {host.shape}: {self._reason()}')
+        self._shaped_for = run.frames
 
     def _run_of(self, frames: int, slot: int) -> _Run:
         run = self._runs.get((frames, slot))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from depth_ros.cli.progress import PrintedLoading
 from depth_ros.doctor import Finding, State, examine
 from depth_ros.model import DEFAULT_MODEL
 
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what was found; 1 where something is broken."""
-    findings = examine(args.model)
+    findings = examine(args.model, PrintedLoading())
     if args.json:
         print(json.dumps([_as_json(finding) for finding in findings], indent=2))
     else:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,8 @@ from depth_ros.backends.loading import Loading, LoadingCancelledError
 from depth_ros.backends.options import EngineOptions
 from depth_ros.engines.library import Library, Log
 from depth_ros.errors import BackendError
+
+_INTERRUPT_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,11 @@ def build_engine(
     _set_shapes(network, profile, options.max_batch)
     config.add_optimization_profile(profile)
     cache = _timing_cache(config, timings)
+    stop = threading.Event()
     if hasattr(config, 'progress_monitor'):
-        config.progress_monitor = _make_monitor(api, loading, onnx_path.name)
+        config.progress_monitor = _make_monitor(api, loading, stop, onnx_path.name)
     loading.tell(f'building engine of {onnx_path.name}', 0.0)
-    engine = builder.build_serialized_network(network, config)
+    engine = _interruptible(lambda: builder.build_serialized_network(network, config), stop)
     if loading.cancelled():
         raise LoadingCancelledError(f'building the engine of {onnx_path.name} was cancelled')
     if engine is None:
@@ -157,7 +163,20 @@ def _timing_cache(config: Any, timings: bytes) -> Any:
     return cache
 
 
-def _make_monitor(api: Any, loading: Loading, name: str) -> Any:
+def _interruptible(work: Callable[[], Any], stop: threading.Event) -> Any:
+    """Do it on another thread: TensorRT swallows an interrupt that meets its callbacks."""
+    with ThreadPoolExecutor(1, 'engine builder') as executor:
+        future = executor.submit(work)
+        try:
+            while not future.done():
+                wait([future], timeout=_INTERRUPT_S)  # without a limit no signal gets through
+        except BaseException:
+            stop.set()
+            raise
+        return future.result()
+
+
+def _make_monitor(api: Any, loading: Loading, stop: threading.Event, name: str) -> Any:
     class Monitor(api.IProgressMonitor):  # type: ignore[misc,name-defined]
         """Phases nest; each knows its parent and how many steps it has."""
 
@@ -170,7 +189,8 @@ def _make_monitor(api: Any, loading: Loading, name: str) -> Any:
             self._steps[phase_name] = (parent_phase, 0, max(1, num_steps))
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            parent, _, steps = self._steps[phase_name]
+            # A name may come twice, in two branches; then its share is off, and nothing else.
+            parent, _, steps = self._steps.get(phase_name, (None, 0, step + 1))
             self._steps[phase_name] = (parent, step + 1, steps)
             share = 0.0
             phase: str | None = phase_name
@@ -179,7 +199,7 @@ def _make_monitor(api: Any, loading: Loading, name: str) -> Any:
                 share = min(1.0, (done + share) / steps)
             self._share = max(self._share, share)  # several phases may have no parent
             loading.tell(f'building engine of {name}', self._share)
-            return not loading.cancelled()
+            return not (stop.is_set() or loading.cancelled())
 
         def phase_finish(self, phase_name: str) -> None:
             self._steps.pop(phase_name, None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import json
@@ -18,7 +19,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from depth_ros.backends.loading import Loading, LoadingCancelledError
 from depth_ros.backends.options import EngineOptions
@@ -28,12 +29,13 @@ from depth_ros.whole_files import write_whole
 CACHE_VARIABLE = 'DEPTH_ROS_ENGINES'
 """Environment variable: folder of the engines instead of ~/.cache/depth_ros/engines."""
 SUFFIX, REFUSED_SUFFIX = '.engine', '.refused'
-_TIMINGS_SUFFIX, _KERNELS_SUFFIX = '.timings', '.kernels'
+_TIMINGS_SUFFIX, _KERNELS_SUFFIX, _LOCK_SUFFIX = '.timings', '.kernels', '.lock'
 MAX_BYTES = 4 << 30
 """Of all engines together; the ones not used for longest go first."""
 _MAGIC = b'depth_ros engine 1\n'
 _MAX_HEADER_BYTES = 1 << 20
 _POLL_S = 0.2
+_FORGET_AFTER_S = 30 * 86400.0
 
 
 @dataclass(frozen=True)
@@ -160,31 +162,36 @@ class EngineCache:
         Raises:
             BackendError: it cannot be made, or others may write into it.
         """
-        self.folder = folder or _default_folder()
+        folder = folder or _default_folder()
         self._max_bytes = max_bytes
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder = folder.resolve()
             status = self.folder.stat()
+            if status.st_uid != os.geteuid():
+                raise BackendError(
+                    f'the engine cache {self.folder} belongs to another user (id '
+                    f'{status.st_uid}), and engines are code; set {CACHE_VARIABLE} to a folder of '
+                    'your own'
+                )
+            if stat.S_IMODE(status.st_mode) & 0o022:
+                raise BackendError(
+                    f'others may write into the engine cache {self.folder}, and engines are code; '
+                    f'remove it, or set {CACHE_VARIABLE} to a folder of your own'
+                )
+            if stat.S_IMODE(status.st_mode) != 0o700:
+                self.folder.chmod(0o700)
         except OSError as error:
             raise BackendError(
-                f'cannot make the engine cache {self.folder}: {error.strerror}'
+                f'cannot use the engine cache {folder}: {error.strerror}'
             ) from error
-        if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o022:
-            raise BackendError(
-                f'others may write into the engine cache {self.folder}, and engines are code; '
-                f'`chmod 700` it, or set {CACHE_VARIABLE} to a folder of your own'
-            )
-        self.folder.chmod(0o700)
 
     def load(self, key: EngineKey, graph: str) -> bytes | None:
-        """The engine of a key, None where there is none; a damaged file is removed."""
+        """The engine of a key, None where there is none or its file is damaged."""
         path = self._path(key, graph)
         try:
-            record, engine = unpack_engine(path.read_bytes(), str(path))
-        except FileNotFoundError:
-            return None
+            record, engine = unpack_engine(read_own(path), str(path))
         except (OSError, BackendError):
-            path.unlink(missing_ok=True)
             return None
         if record.key != key:  # two keys of one digest, or a renamed file
             return None
@@ -235,35 +242,38 @@ class EngineCache:
         return sorted(found, key=lambda kept: kept.used_s, reverse=True)
 
     def prune(self, max_bytes: int, keep: Path | None = None) -> list[Path]:
-        """Remove the engines not used for longest until the rest is small enough.
+        """Remove the engines not used for longest, with their kernels, until the rest is small.
+
+        Whatever else is older than a month goes too: refusals, timings, half-written files.
 
         Args:
-            max_bytes: of what may stay; 0 removes all, timings, kernels and refusals too.
-            keep: stays in any case.
+            max_bytes: of the engines and kernels that may stay; 0 removes everything.
+            keep: this engine stays in any case.
 
         Returns:
             What was removed.
         """
-        files = sorted(self.folder.glob(f'*{SUFFIX}'), key=_used_s, reverse=True)
-        files.sort(key=lambda path: path != keep)
-        removed, total = [], 0
-        for path in files:
-            with contextlib.suppress(OSError):
-                total += path.stat().st_size
-                if total > max_bytes and path != keep:
-                    path.unlink()
-                    removed.append(path)
-        if max_bytes == 0:
-            for suffix in (REFUSED_SUFFIX, _TIMINGS_SUFFIX, _KERNELS_SUFFIX):
-                for path in self.folder.glob(f'*{suffix}'):
-                    path.unlink(missing_ok=True)
-                    removed.append(path)
+        engines = sorted(self.folder.glob(f'*{SUFFIX}'), key=_used_s, reverse=True)
+        engines.sort(key=lambda path: path != keep)
+        removed, total, kept = [], 0, set()
+        for path in engines:
+            files = [path, path.with_name(f'{_digest_of(path)}{_KERNELS_SUFFIX}')]
+            total += sum(_size(file) for file in files)
+            if total > max_bytes and path != keep:
+                removed += [file for file in files if _removed(file)]
+            else:
+                kept.update(files)
+        oldest_s = time.time() - (0 if max_bytes == 0 else _FORGET_AFTER_S)
+        for path in self.folder.iterdir():
+            # A lock that another process holds would be taken twice if its file went.
+            if path not in kept and path.suffix != _LOCK_SUFFIX and _used_s(path) <= oldest_s:
+                removed += [path] if _removed(path) else []
         return removed
 
     def timings(self, key: EngineKey) -> bytes:
         """TensorRT's timing cache for the library and GPU of a key; empty where there is none."""
         try:
-            return self._timings(key).read_bytes()
+            return read_own(self._timings(key))
         except OSError:
             return b''
 
@@ -283,15 +293,16 @@ class EngineCache:
 
         Raises:
             LoadingCancelledError: `loading` wished so while another one built.
+            BackendError: the folder cannot be locked.
         """
-        path = self.folder / f'{key.digest}.lock'
-        with path.open('w') as handle:
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    loading.tell('waiting for another process that builds this engine')
+        path = self.folder / f'{key.digest}{_LOCK_SUFFIX}'
+        try:
+            handle = path.open('w')
+        except OSError as error:
+            raise BackendError(f'cannot write {path}: {error.strerror}') from error
+        with handle:
+            while not _take(handle, path):
+                loading.tell('waiting for another process that builds this engine')
                 if loading.cancelled():
                     raise LoadingCancelledError('waiting for an engine was cancelled')
                 time.sleep(_POLL_S)
@@ -314,6 +325,49 @@ def _default_folder() -> Path:
         return Path(named).expanduser()
     home = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
     return Path(home).expanduser() / 'depth_ros' / 'engines'
+
+
+def read_own(path: Path) -> bytes:
+    """Read a file of one's own that nobody else may write: no link, no one else's.
+
+    Raises:
+        OSError: it is not there, or it is not such a file.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    with os.fdopen(handle, 'rb') as file:
+        status = os.fstat(handle)
+        if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o022:
+            raise PermissionError(errno.EPERM, 'others may write it', str(path))
+        return file.read()
+
+
+def _take(handle: TextIO, path: Path) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:  # as on network file systems without locks
+        raise BackendError(f'cannot lock {path}: {error.strerror}') from error
+    return True
+
+
+def _digest_of(engine: Path) -> str:
+    return engine.stem.rsplit('-', 1)[-1]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _removed(path: Path) -> bool:
+    try:
+        path.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def _used_s(path: Path) -> float:

@@ -15,14 +15,19 @@ from depth_ros.errors import BackendError
 
 _DEVICE_FILES = (Path('/dev/nvidiactl'), Path('/dev/nvhost-ctrl-gpu'), Path('/dev/nvgpu'))
 """Of the desktop driver and of Jetsons."""
+_NO_DEVICE = 100
+"""CUDA's error number where there simply is no GPU."""
 
 
 def is_present() -> bool:
-    """Whether there is a GPU to try."""
+    """Whether there is a GPU to try, also one that CUDA cannot open: opening it will tell."""
+    if any(path.exists() for path in _DEVICE_FILES):
+        return True
     try:
-        return Gpu.count() > 0
-    except BackendError:  # CUDA's Python bindings are missing; then opening it will tell
-        return any(path.exists() for path in _DEVICE_FILES)
+        count, _ = _count(_bindings())
+    except BackendError:
+        return False
+    return count > 0
 
 
 class PinnedArray:
@@ -46,9 +51,10 @@ class Gpu:
             BackendError: CUDA's bindings are not installed, or there is no GPU.
         """
         self._cuda = _bindings()
-        if self.count() == 0:
-            raise BackendError('TensorRT needs an NVIDIA GPU, and CUDA finds none; use backend '
-                               'auto or onnxruntime')
+        count, reason = _count(self._cuda)
+        if count == 0:
+            raise BackendError(f'TensorRT needs an NVIDIA GPU, and CUDA finds none{reason}; use '
+                               'backend auto or onnxruntime')
         # Waiting threads sleep: one that spins takes a core from the rest of the robot. Refused
         # where CUDA is in use already, which costs no more than that.
         self._cuda.cudaSetDeviceFlags(self._cuda.cudaDeviceScheduleBlockingSync)
@@ -57,16 +63,6 @@ class Gpu:
         self.name: str = name.decode() if isinstance(name, bytes) else str(name)
         self.compute_capability = f'sm_{properties.major}{properties.minor}'
         """As in 'sm_89'."""
-
-    @staticmethod
-    def count() -> int:
-        """GPUs that are visible; without a driver 0.
-
-        Raises:
-            BackendError: CUDA's bindings are not installed.
-        """
-        error, count = _bindings().cudaGetDeviceCount()
-        return int(count) if int(error) == 0 else 0
 
     def pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> PinnedArray:
         """Host memory, to be given back by free_pinned."""
@@ -124,9 +120,13 @@ class Gpu:
         self._call(self._cuda.cudaStreamBeginCapture, stream, mode)
         try:
             enqueue()
-        finally:
-            # Also after a failure, which leaves the stream recording for ever.
-            graph = self._call(self._cuda.cudaStreamEndCapture, stream)
+        except BaseException:
+            # Else the stream would record for ever.
+            error, graph = self._cuda.cudaStreamEndCapture(stream)
+            if int(error) == 0:
+                self._cuda.cudaGraphDestroy(graph)
+            raise
+        graph = self._call(self._cuda.cudaStreamEndCapture, stream)
         try:
             return self._call(self._cuda.cudaGraphInstantiate, graph, 0)
         finally:
@@ -146,10 +146,12 @@ class Gpu:
         Raises:
             BackendError: naming the call and CUDA's reason.
         """
-        error, *answer = function(*arguments)
+        try:
+            error, *answer = function(*arguments)
+        except RuntimeError as problem:  # the driver lacks the call
+            raise BackendError(f'{function.__name__}: {_first_line(problem)}') from problem
         if int(error) != 0:
-            _, text = self._cuda.cudaGetErrorString(error)
-            reason = text.decode() if isinstance(text, bytes) else str(text)
+            reason = _error_text(self._cuda, error)
             raise BackendError(f'{function.__name__}: {reason} (CUDA error {int(error)})')
         return answer[0] if answer else None
 
@@ -160,10 +162,28 @@ def _bindings() -> Any:
                            'cuda-bindings`, or use backend auto')
     try:
         from cuda.bindings import runtime
-    except ImportError:
-        try:
-            from cuda import cudart as runtime  # before version 12.6
-        except ImportError as error:
-            raise BackendError(f"CUDA's Python bindings do not load ({error}); `pip install "
-                               'cuda-bindings`, or use backend auto') from error
+    except (ImportError, OSError, RuntimeError) as error:
+        raise BackendError(f"CUDA's Python bindings do not load ({_first_line(error)}); `pip "
+                           'install cuda-bindings` of 12.6 or newer, or use backend auto'
+                           ) from error  # fmt: skip
     return runtime
+
+
+def _count(cuda: Any) -> tuple[int, str]:
+    """GPUs that are visible, and why there are none where CUDA says more than that."""
+    try:
+        error, count = cuda.cudaGetDeviceCount()
+    except RuntimeError as problem:  # bindings before 12.9 load the driver's library here
+        return 0, f' ({_first_line(problem)})'
+    if int(error) == 0:
+        return int(count), ''
+    return 0, '' if int(error) == _NO_DEVICE else f' ({_error_text(cuda, error)})'
+
+
+def _error_text(cuda: Any, error: Any) -> str:
+    _, text = cuda.cudaGetErrorString(error)
+    return text.decode() if isinstance(text, bytes) else str(text)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

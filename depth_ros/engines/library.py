@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import importlib
 import logging
+from collections import deque
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -13,6 +14,8 @@ from depth_ros.errors import BackendError
 
 _OLDEST_MAJOR = 10
 _LOGGER = logging.getLogger(__name__)
+_LOGGERS: dict[str, Any] = {}
+"""TensorRT's own, by the name of its module."""
 
 
 class Flavour(enum.Enum):
@@ -88,28 +91,42 @@ def find_library() -> Library:
 
 
 class Log:
-    """Makes TensorRT's logger and keeps the errors that it was told."""
+    """What TensorRT told the logger since this was made.
+
+    A process has one logger: TensorRT keeps the first that it is given, and ignores others.
+    """
 
     def __init__(self, library: Library) -> None:
-        """Nothing is told yet."""
-        self.errors: list[str] = []
+        """Begin to listen."""
+        self.logger = _logger_of(library)
+        self._told = self.logger.told
+
+    def last_error(self) -> str:
+        """The first line of the last error; empty where there was none."""
+        told = self.logger.told - self._told
+        return self.logger.errors[-1] if told else ''
+
+
+def _logger_of(library: Library) -> Any:
+    name = library.api.__name__
+    if name not in _LOGGERS:
         levels = library.api.ILogger
         quiet = {levels.INFO, levels.VERBOSE}
         fatal = {levels.ERROR, levels.INTERNAL_ERROR}
-        keep = self.errors.append
 
         class Logger(library.api.ILogger):  # type: ignore[misc,name-defined]
             def __init__(self) -> None:
                 library.api.ILogger.__init__(self)
+                self.errors: deque[str] = deque(maxlen=8)
+                self.told = 0
 
             def log(self, severity: Any, message: str) -> None:
                 if severity in fatal:
-                    keep(message.strip())
+                    text = message.strip() or 'an error without words'
+                    self.errors.append(text.splitlines()[0])
+                    self.told += 1
                 elif severity not in quiet:
                     _LOGGER.info('%s: %s', library, message)
 
-        self.logger = Logger()
-
-    def last_error(self) -> str:
-        """Its first line; empty where there was none."""
-        return self.errors[-1].splitlines()[0] if self.errors else ''
+        _LOGGERS[name] = Logger()
+    return _LOGGERS[name]

@@ -12,7 +12,7 @@ from pathlib import Path
 from depth_ros.backends.loading import UNWATCHED, Loading
 from depth_ros.backends.options import BackendOptions, Device, EngineOptions
 from depth_ros.backends.ort import OrtBackend
-from depth_ros.backends.trt import TrtBackend
+from depth_ros.backends.trt import StaleEngineError, TrtBackend
 from depth_ros.engines.building import build_engine
 from depth_ros.engines.cache import (
     EngineCache,
@@ -23,7 +23,7 @@ from depth_ros.engines.cache import (
 )
 from depth_ros.engines.gpu import Gpu
 from depth_ros.engines.library import Library, find_library
-from depth_ros.errors import BackendError
+from depth_ros.errors import BackendError, DepthRosError
 from depth_ros.model_spec import Precision
 from depth_ros.parity import ACCEPTED, MARGIN, ParityCase
 
@@ -99,6 +99,21 @@ def open_engine(
         raise BackendError('TensorRT runs on a GPU; device is cpu, allowed: auto, cuda')
     if verification is None:
         raise BackendError(f'{onnx_path} comes without frames to verify its engine by')
+    try:
+        return _open(onnx_path, options, verification, loading)
+    except DepthRosError:
+        raise
+    except Exception as error:  # bindings raise what they like where CUDA does not start
+        problem = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BackendError(f'TensorRT does not work here: {problem}') from error
+
+
+def _open(
+    onnx_path: Path,
+    options: BackendOptions,
+    verification: Callable[[], ParityCase],
+    loading: Loading,
+) -> TrtBackend:
     machine = Machine.find()
     cache = EngineCache()
     key, graph = machine.key(onnx_path, options.engine), onnx_path.name
@@ -111,7 +126,8 @@ def open_engine(
             return kept
         refusal = cache.refusal(key, graph)
         if refusal is not None:
-            raise BackendError(f'{refusal} (`depth_ros engine` with --rebuild tries again)')
+            raise BackendError(f'{refusal} (`depth_ros engine {_arguments(onnx_path, key)}` tries '
+                               'again)')
         return _build(machine, cache, onnx_path, key, verification(), loading)
 
 
@@ -172,7 +188,7 @@ def _kept(machine: Machine, cache: EngineCache, key: EngineKey, graph: str) -> T
         return None
     try:
         return machine.load(engine, cache.kernels_path(key))
-    except BackendError:  # whole, but refused, as after a change of the driver: built again
+    except StaleEngineError:  # whole, but of another driver: built again
         return None
 
 
@@ -224,6 +240,19 @@ def make_record(
         difference=difference,
         allowed=allowed,
     )
+
+
+def _arguments(onnx_path: Path, key: EngineKey) -> str:
+    """Of the verb that builds the engine of a key again."""
+    plain, own = EngineOptions(), key.options
+    words = [str(onnx_path.parent), '--rebuild']
+    for flag, value, default in (
+        ('--engine-workspace', own.workspace_mib, plain.workspace_mib),
+        ('--engine-optimization-level', own.optimization_level, plain.optimization_level),
+        ('--max-batch', own.max_batch, plain.max_batch),
+    ):
+        words += [] if value == default else [flag, str(value)]
+    return ' '.join([*words, *(['--engine-fp16'] if own.fp16 else [])])
 
 
 def _differences(given: EngineKey, own: EngineKey) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from depth_ros.backends import BackendOptions, LoadingCancelledError
-from depth_ros.errors import DepthRosError
+from depth_ros.errors import BackendError, DepthRosError
 from depth_ros.model import Model
 from depth_ros.pipeline import DepthPipeline
 from depth_ros.ros.mailbox import Mailbox
@@ -70,7 +70,7 @@ class ModelLoader:
         """Start the thread.
 
         Args:
-            loaded: called with each model that is ready.
+            loaded: called with each model that is ready; where it raises, the model is closed.
             failed: called where one cannot be loaded.
             told: called with what takes long, when that changes.
         """
@@ -133,13 +133,17 @@ class ModelLoader:
         try:
             pipeline = DepthPipeline.open(request.model, request.options, loading=progress)
             pipeline.warm_up()
-            seconds = time.monotonic() - start
-            self._loaded(LoadedModel(request.model, pipeline, seconds))
-        except LoadingCancelledError:
-            return
-        except DepthRosError as error:
+            if progress.cancelled():
+                pipeline.close()
+                return
+            self._loaded(LoadedModel(request.model, pipeline, time.monotonic() - start))
+        except Exception as error:
             if pipeline is not None:
                 pipeline.close()
+            if isinstance(error, LoadingCancelledError) or progress.cancelled():
+                return
+            if not isinstance(error, DepthRosError):  # a bug: this thread must outlive it
+                error = BackendError(f'{type(error).__name__}: {error}')
             self._failed(request, error)
 
     def _tell(self) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -155,6 +158,19 @@ def test_real_builds_tell_their_progress_and_can_be_cancelled():
     with pytest.raises(LoadingCancelledError):
         build_engine(find_library(), path, EngineOptions(), Watch(0.3), target='sm_89')
     assert 0.3 < shares[-1] < 0.9
+
+
+def test_an_interrupt_ends_a_real_build(tmp_path):
+    """TensorRT swallows the interrupts that meet its callbacks."""
+    command = [sys.executable, '-m', 'depth_ros', 'engine', BUNDLED, '--out', str(tmp_path),
+               '--target', *ARCHITECTURES, *ARCHITECTURES, *ARCHITECTURES]  # fmt: skip
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert 'building engine' in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(60) == 130, rest
+    assert 'interrupted' in rest
 
 
 def test_what_the_real_library_refuses_is_one_line(tmp_path):

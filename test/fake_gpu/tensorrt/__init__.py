@@ -144,7 +144,7 @@ class _TimingCache:
 
 class IBuilderConfig:
     def __init__(self):
-        self.flags, self.profiles, self.limits = set(), [], {}
+        self.flags, self.profiles, self.limits = {'TF32'}, [], {}
         self.progress_monitor = None
         self.builder_optimization_level = 3
         self.cache = None
@@ -205,6 +205,11 @@ class Builder:
             'version': __getattr__('__version__'),
             'most': {name: shapes[2] for name, shapes in config.profiles[0].shapes.items()},
             'fp16': 'FP16' in config.flags,
+            'strongly typed': network.flags == 1 << NetworkDefinitionCreationFlag.STRONGLY_TYPED,
+            'flags': sorted(config.flags),
+            'workspace': config.limits[MemoryPoolType.WORKSPACE],
+            'level': config.builder_optimization_level,
+            'timing cache': config.cache is not None,
         }
         return MAGIC + json.dumps(header).encode() + b'\n' + network.model.SerializeToString()
 
@@ -260,8 +265,14 @@ class ICudaEngine:
         return IExecutionContext(self, config)
 
 
+class DynamicShapesKernelSpecializationStrategy(enum.IntEnum):
+    LAZY = 0
+    EAGER = 1
+
+
 class _RuntimeConfig:
     cache = None
+    dynamic_shapes_kernel_specialization_strategy = DynamicShapesKernelSpecializationStrategy.LAZY
 
     def create_runtime_cache(self):
         return _KernelCache()
@@ -289,11 +300,17 @@ class IExecutionContext:
         import onnxruntime
 
         self._engine = engine
-        self._kernels = config and config.cache
+        eager = DynamicShapesKernelSpecializationStrategy.EAGER
+        assert config.dynamic_shapes_kernel_specialization_strategy is eager
+        self._kernels = config.cache
         self._session = onnxruntime.InferenceSession(engine.graph)
         self._shapes, self._addresses = {}, {}
 
+    def is_stream_capturable(self, stream):
+        return bool(self._shapes)
+
     def set_input_shape(self, name, shape):
+        assert not cuda.recordings, 'the shape is set while a graph is recorded'
         if shape[0] > self._engine.header['most'][name][0]:
             return False
         self._shapes[name] = tuple(shape)

@@ -1,7 +1,9 @@
 """CUDA's runtime with one GPU that is none.
 
 FAKE_GPUS (1): how many there are. FAKE_GPU_NAME: of it. FAKE_GPU_CC (8.9): compute capability.
-FAKE_NO_CAPTURE: set where recording fails.
+FAKE_NO_CAPTURE: set where recording fails. FAKE_ERROR: number of an error that
+cudaGetDeviceCount answers. FAKE_BROKEN: set where calls fail as after a
+fault of the GPU. FAKE_FULL: set where it has no memory left.
 """
 
 import ctypes
@@ -17,7 +19,10 @@ cudaStreamNonBlocking = 1
 class cudaError_t(enum.IntEnum):
     cudaSuccess = 0
     cudaErrorInvalidValue = 1
+    cudaErrorMemoryAllocation = 2
+    cudaErrorInsufficientDriver = 35
     cudaErrorNoDevice = 100
+    cudaErrorLaunchFailure = 719
     cudaErrorStreamCaptureUnsupported = 900
 
 
@@ -42,6 +47,8 @@ _handles = iter(range(1, 1 << 30))
 
 
 def cudaGetDeviceCount():
+    if 'FAKE_ERROR' in os.environ:
+        return cudaError_t(int(os.environ['FAKE_ERROR'])), None
     count = int(os.environ.get('FAKE_GPUS', '1'))
     return (OK, count) if count else (cudaError_t.cudaErrorNoDevice, None)
 
@@ -60,7 +67,13 @@ def cudaGetErrorString(error):
     return OK, error.name.encode()
 
 
+def _broken():
+    return 'FAKE_BROKEN' in os.environ
+
+
 def _allocate(size):
+    if 'FAKE_FULL' in os.environ:
+        return cudaError_t.cudaErrorMemoryAllocation, None
     buffer = (ctypes.c_uint8 * size)()
     memory[ctypes.addressof(buffer)] = buffer
     return OK, ctypes.addressof(buffer)
@@ -75,6 +88,8 @@ def cudaHostAlloc(size, flags):
 
 
 def cudaFree(address):
+    if _broken():
+        return (cudaError_t.cudaErrorLaunchFailure,)
     return (OK,) if memory.pop(address, None) is not None else (cudaError_t.cudaErrorInvalidValue,)
 
 
@@ -88,6 +103,8 @@ def cudaStreamCreateWithFlags(flags):
 
 
 def cudaStreamDestroy(stream):
+    if _broken():
+        return (cudaError_t.cudaErrorLaunchFailure,)
     del streams[stream]
     return (OK,)
 
@@ -103,6 +120,9 @@ def cudaMemcpyAsync(target, source, size, kind, stream):
 
 
 def cudaStreamSynchronize(stream):
+    assert not recordings, 'a stream is waited for while it is recorded'
+    if _broken():
+        return (cudaError_t.cudaErrorLaunchFailure,)
     work, streams[stream] = streams[stream], []
     for one in work:
         one()
@@ -139,5 +159,7 @@ def cudaGraphLaunch(graph, stream):
 
 
 def cudaGraphExecDestroy(graph):
+    if _broken():
+        return (cudaError_t.cudaErrorLaunchFailure,)
     del graphs[graph]
     return (OK,)
