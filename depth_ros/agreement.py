@@ -12,8 +12,14 @@ from depth_ros.model_spec import MotionSpec, Precision
 
 
 def depth_difference(depth: np.ndarray, expected: np.ndarray, precision: Precision) -> float:
-    """Relative difference of depths [N,h,w]: of the worst pixel, in int8 of the mean one."""
-    return _one_figure(np.abs(depth / expected - 1.0), precision)
+    """Relative difference of depths [N,h,w]: of the worst pixel, in int8 of the mean one.
+
+    NaN where one of the two knows no depth and the other does.
+    """
+    with np.errstate(divide='ignore', invalid='ignore'):
+        difference = np.abs(depth / expected - 1.0)
+    same = (depth == expected) | (np.isnan(depth) & np.isnan(expected))
+    return _one_figure(np.where(same, 0.0, difference), precision)
 
 
 def motion_difference(

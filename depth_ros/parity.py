@@ -1,19 +1,23 @@
 """Frames for one graph of a model, and how far two answers to them are apart.
 
-Export compares a graph with torch by them, `depth_ros doctor` a runtime, and TensorRT every engine
-that it has built.
+Export compares a graph with torch by them, `depth_ros doctor` the runtime in use, and every graph
+that a runtime compiled for itself is compared with ONNX Runtime before it is used.
 """
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from depth_ros.agreement import depth_difference, motion_difference
 from depth_ros.backends.backend import Backend
-from depth_ros.errors import ModelError
+from depth_ros.backends.options import BackendOptions, Device
+from depth_ros.backends.ort import OrtBackend
+from depth_ros.errors import BackendError, ModelError
 from depth_ros.model import Model
 from depth_ros.model_spec import MotionSpec, Precision
 
@@ -23,6 +27,8 @@ ACCEPTED = {Precision.FP32: 1e-3, Precision.FP16: 3e-2}
 Half precision rounds every activation to one part in 2000; the worst pixel of a depth network
 with some twenty layers shows a few per cent, the median one a few per mille.
 """
+BF16_ACCEPTED = 0.25
+"""The same of bfloat16, which keeps an eighth of half precision's digits."""
 MARGIN = 2.0
 """Times what export accepted: another processor rounds differently, a wrong runtime is far off."""
 _FRAMES = 3
@@ -68,6 +74,40 @@ class ParityCase:
         if self.typical is None:
             return depth_difference(answers, expected, self.precision)
         return motion_difference(answers, expected, self.typical, self.precision)
+
+
+class WrongAnswersError(BackendError):
+    """A runtime that loads and runs a graph, and computes something else than it says."""
+
+
+def verify(
+    backend: Backend, onnx_path: Path, case: ParityCase, least_tolerance: float = 0.0
+) -> tuple[float, float]:
+    """Compare a runtime with ONNX Runtime on the CPU.
+
+    Args:
+        backend: the runtime with the graph.
+        onnx_path: the graph.
+        case: the frames.
+        least_tolerance: what the runtime's own arithmetic excuses, where that is coarser.
+
+    Returns:
+        The relative difference, and what is allowed.
+
+    Raises:
+        WrongAnswersError: it is above what is allowed.
+        BackendError: one of the two failed.
+    """
+    allowed = MARGIN * max(case.tolerance, least_tolerance)
+    with closing(OrtBackend(onnx_path, BackendOptions(device=Device.CPU))) as reference:
+        expected = case.answers(reference)
+    difference = case.difference(case.answers(backend), expected)
+    if not difference <= allowed:  # NaN too
+        raise WrongAnswersError(
+            f'{backend.description} computes {onnx_path} wrongly: its {case.output} differs from '
+            f'that of ONNX Runtime by {difference:.2g} (relative), allowed: {allowed:.2g}'
+        )
+    return difference, allowed
 
 
 def depth_case(model: Model) -> ParityCase:

@@ -34,3 +34,12 @@ def test_motions_are_compared_by_their_length_or_the_typical_one():
     assert motion_difference(motion, expected, TYPICAL, Precision.FP32) == pytest.approx(0.4)
     mean = (0.05 + 0.4) / 2
     assert motion_difference(motion, expected, TYPICAL, Precision.INT8) == pytest.approx(mean)
+
+
+def test_depth_that_both_do_not_know_is_agreement():
+    expected = np.array([[[np.nan, np.inf, 0.0, 2.0]]])
+    assert depth_difference(expected.copy(), expected, Precision.FP32) == 0
+    for position in range(3):
+        depth = expected.copy()
+        depth[0, 0, position] = 1.0
+        assert not depth_difference(depth, expected, Precision.FP32) <= 0.5

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from depth_ros.backends.backend import Backend
 from depth_ros.backends.loading import UNWATCHED, Loading, LoadingCancelledError
-from depth_ros.backends.options import BackendKind, BackendOptions, Device
+from depth_ros.backends.options import BackendKind, BackendOptions, CpuPrecision, Device
 from depth_ros.errors import BackendError
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def open_backend(
         options: the runtime. AUTO takes TensorRT where it and a GPU are there, else ONNX Runtime
             on the GPU, else OpenVINO where it is installed, else ONNX Runtime; the caveat of the
             backend tells what was there and could not be used.
-        verification: what an engine of TensorRT is verified by; without it none is used.
+        verification: what a runtime that compiles the graph is verified by; without it no engine
+            of TensorRT is used, and OpenVINO is believed.
         loading: is told of what takes long, and may cancel it.
 
     Raises:
@@ -96,8 +97,17 @@ def _open_openvino(
     onnx_path: Path, options: BackendOptions, verification: Verification | None, loading: Loading
 ) -> Backend:
     from depth_ros.backends.ov import OpenVinoBackend
+    from depth_ros.parity import BF16_ACCEPTED, verify
 
-    return OpenVinoBackend(onnx_path, options)
+    backend = OpenVinoBackend(onnx_path, options)
+    if verification is not None:
+        coarse = options.cpu_precision is CpuPrecision.BF16
+        try:
+            verify(backend, onnx_path, verification(), BF16_ACCEPTED if coarse else 0.0)
+        except BaseException:
+            backend.close()
+            raise
+    return backend
 
 
 def _open_tensorrt(

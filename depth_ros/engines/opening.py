@@ -11,7 +11,6 @@ from pathlib import Path
 
 from depth_ros.backends.loading import UNWATCHED, Loading
 from depth_ros.backends.options import BackendOptions, Device, EngineOptions
-from depth_ros.backends.ort import OrtBackend
 from depth_ros.backends.trt import StaleEngineError, TrtBackend
 from depth_ros.engines.building import build_engine
 from depth_ros.engines.cache import (
@@ -25,11 +24,7 @@ from depth_ros.engines.gpu import Gpu
 from depth_ros.engines.library import Library, find_library
 from depth_ros.errors import BackendError, DepthRosError
 from depth_ros.model_spec import Precision
-from depth_ros.parity import ACCEPTED, MARGIN, ParityCase
-
-
-class WrongEngineError(BackendError):
-    """An engine that loads and runs, and computes something else than its graph says."""
+from depth_ros.parity import ACCEPTED, ParityCase, WrongAnswersError, verify
 
 
 @dataclass(frozen=True)
@@ -150,36 +145,13 @@ def install_engine(path: Path, onnx_path: Path, case: ParityCase) -> Path:
     if built_for != own:
         raise BackendError(f'{path} is of {_differences(built_for, own)}')
     with closing(machine.load(engine)) as backend:
-        difference, allowed = verify(backend, onnx_path, case, record.key.options)
+        difference, allowed = verify(backend, onnx_path, case, _own_tolerance(record.key.options))
     record = replace(record, key=own, difference=difference, allowed=allowed)
     return cache.store(record, engine)
 
 
-def verify(
-    backend: TrtBackend, onnx_path: Path, case: ParityCase, options: EngineOptions
-) -> tuple[float, float]:
-    """Compare an engine with ONNX Runtime.
-
-    Returns:
-        The relative difference, and what is allowed.
-
-    Raises:
-        WrongEngineError: it is above what is allowed.
-        BackendError: one of the two failed.
-    """
-    tolerance = case.tolerance
-    if options.fp16 and case.precision is Precision.FP32:
-        tolerance = max(tolerance, ACCEPTED[Precision.FP16])
-    allowed = MARGIN * tolerance
-    with closing(OrtBackend(onnx_path, BackendOptions(device=Device.CPU))) as reference:
-        expected = case.answers(reference)
-    difference = case.difference(case.answers(backend), expected)
-    if not difference <= allowed:  # NaN too
-        raise WrongEngineError(
-            f'the engine of {onnx_path} computes wrongly: its {case.output} differs from that of '
-            f'ONNX Runtime by {difference:.2g} (relative), allowed: {allowed:.2g}'
-        )
-    return difference, allowed
+def _own_tolerance(options: EngineOptions) -> float:
+    return ACCEPTED[Precision.FP16] if options.fp16 else 0.0
 
 
 def _kept(machine: Machine, cache: EngineCache, key: EngineKey, graph: str) -> TrtBackend | None:
@@ -209,9 +181,9 @@ def _build(
     backend = machine.load(built.engine, cache.kernels_path(key))
     try:
         loading.tell(f'verifying engine of {onnx_path.name}')
-        difference, allowed = verify(backend, onnx_path, case, key.options)
+        difference, allowed = verify(backend, onnx_path, case, _own_tolerance(key.options))
     except BaseException as error:
-        if isinstance(error, WrongEngineError):
+        if isinstance(error, WrongAnswersError):
             cache.refuse(key, onnx_path.name, str(error))
         backend.close()
         raise

@@ -69,7 +69,7 @@ def test_auto_falls_back_with_a_warning_where_the_engine_computes_wrongly(networ
         camera.send_until(depths)
         told = peer.wait_diagnosis(lambda d: 'wrong: backend' in d, camera.send)
     assert 'TensorRT' not in told['backend']
-    assert 'computes wrongly' in told['wrong: backend']
+    assert 'wrongly' in told['wrong: backend']
     assert told['level'] == '1'
 
 
@@ -77,7 +77,7 @@ def test_tensorrt_by_name_does_not_fall_back(network, peer, model):
     network.environment['FAKE_FACTOR'] = '1.2'
     with network.depth_node(model=model, backend='tensorrt') as node:
         told = peer.wait_diagnosis(lambda d: 'wrong: model' in d)
-        assert 'computes wrongly' in told['wrong: model']
+        assert 'wrongly' in told['wrong: model']
         assert 'no model is loaded' in told['wrong: model']
         assert told['level'] == '2'
         assert 'Traceback' not in node.log
