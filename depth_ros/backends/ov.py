@@ -18,7 +18,8 @@ from depth_ros.errors import BackendError
 _DEVICE, _BF16 = 'CPU', 'BF16'
 _TELEMETRY = 'openvino_telemetry'
 _PRECISIONS = {'f32': 'fp32', 'f16': 'fp16', 'bf16': 'bf16', 'i8': 'int8', 'u8': 'int8'}
-_PICTURE_RANK = 4
+_POINTWISE = frozenset({'FakeQuantize', 'Convert', 'Add', 'Subtract', 'Multiply', 'Divide', 'Relu',
+                        'Clamp', 'Elu'})  # fmt: skip
 _HEAVY_LAYERS = frozenset({'Convolution', 'Deconvolution', 'FullyConnected', 'MatMul'})
 
 
@@ -191,25 +192,23 @@ def _read(openvino: Any, path: Path) -> Any:
 def _shield_concatenations(openvino: Any, model: Any) -> None:
     """Put a pooling over single pixels, which changes nothing, behind concatenated pictures.
 
-    OpenVINO 2026.4 moves a quantisation from behind a concatenation to before it, and where a
-    convolution follows forgets the scale: everything is rounded to whole numbers. That made the
-    motions of lite0 in int8 wrong by an eighth; it moves nothing past a pooling.
+    OpenVINO 2026.4 moves a quantisation from behind a concatenation to before it, and forgets the
+    scale where a convolution follows: everything is rounded to whole numbers. In int8 that made
+    the motions of lite0 wrong by an eighth. It moves nothing past a pooling.
     """
-    for node in model.get_ordered_ops():
-        if node.get_type_name() != 'Concat':
+    for convolution in model.get_ordered_ops():
+        if convolution.get_type_name() not in ('Convolution', 'GroupConvolution'):
             continue
-        rank = node.output(0).partial_shape.rank
-        if rank.is_dynamic or rank.get_length() != _PICTURE_RANK:
-            continue
-        readers = [
-            reader for reader in node.output(0).get_target_inputs()
-            if reader.get_node().get_type_name() == 'FakeQuantize'
-        ]  # fmt: skip
-        if not readers:
-            continue
-        pooling = openvino.opset1.max_pool(node.output(0), [1, 1], [0, 0], [0, 0], [1, 1])
-        for reader in readers:
-            reader.replace_source_output(pooling.output(0))
+        ways = [(convolution.input(0), False)]
+        while ways:
+            reader, quantised = ways.pop()
+            node = reader.get_source_output().get_node()
+            kind = node.get_type_name()
+            if kind in _POINTWISE:
+                ways += [(way, quantised or kind == 'FakeQuantize') for way in node.inputs()]
+            elif kind == 'Concat' and quantised:
+                pooling = openvino.opset1.max_pool(node.output(0), [1, 1], [0, 0], [0, 0], [1, 1])
+                reader.replace_source_output(pooling.output(0))
 
 
 def _tensor(port: Any, path: Path) -> _Tensor:

@@ -64,11 +64,11 @@ def constants(model: ModelProto) -> dict[str, np.ndarray]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
-def test_every_convolution_but_the_last_multiplies_eight_bits(either: ModelProto) -> None:
+def test_every_convolution_multiplies_eight_bits(either: ModelProto) -> None:
     made, values = producers(either), constants(either)
     convolutions = [node for node in either.graph.node if node.op_type == 'Conv']
     assert len(convolutions) > 10
-    for node in convolutions[:-1]:
+    for node in convolutions:
         activation, weight = (made[name] for name in node.input[:2])
         assert activation.op_type == weight.op_type == 'DequantizeLinear'
         assert made[activation.input[0]].op_type == 'QuantizeLinear'
@@ -77,9 +77,25 @@ def test_every_convolution_but_the_last_multiplies_eight_bits(either: ModelProto
         assert eight.dtype == np.int8
         assert values[weight.input[1]].shape == (len(eight),)
         assert next(a.i for a in weight.attribute if a.name == 'axis') == 0
-    last = convolutions[-1]
-    assert values[last.input[1]].dtype == np.float32
-    assert made[last.input[0]].op_type not in QUANTISERS
+
+
+def test_the_last_convolution_answers_in_floats_and_no_other_does(either: ModelProto) -> None:
+    nodes = list(either.graph.node)
+    readers = [
+        {node.op_type for node in nodes if convolution.output[0] in node.input}
+        for convolution in nodes if convolution.op_type == 'Conv'
+    ]  # fmt: skip
+    assert QUANTISERS.isdisjoint(readers.pop())
+    assert set().union(*readers) <= {'QuantizeLinear', 'Relu'}
+    assert not [name for node in nodes for name in node.input if name and name not in
+                {*producers(either), *constants(either), *(i.name for i in either.graph.input)}]
+
+
+def test_values_are_rounded_before_an_enlargement_multiplies_them(depth: ModelProto) -> None:
+    made = producers(depth)
+    enlarged = [node for node in depth.graph.node if node.op_type == 'Resize']
+    assert len(enlarged) == 5
+    assert {made[node.input[0]].op_type for node in enlarged} == {'DequantizeLinear'}
 
 
 def test_biases_are_floats_and_each_convolution_has_its_own(either: ModelProto) -> None:
