@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument('--width', type=int, default=640)
     parser.add_argument('--height', type=int, default=192)
     parser.add_argument('--runs', type=int, default=2000)
-    parser.add_argument('--json', type=Path, help='write the figures there')
+    parser.add_argument('--out', type=Path, help='JSON to write')
     args = parser.parse_args()
     sys.path.insert(0, str(FAKE))
     os.environ['FAKE_IDLE'] = '1'
@@ -41,8 +41,8 @@ def main() -> int:
     print(f'{args.width}x{args.height}, {args.runs} runs around an engine that computes nothing:')
     for name, value in figures.items():
         print(f'  {name:34} {value:10.4f}')
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=2))
+    if args.out:
+        args.out.write_text(json.dumps(figures, indent=2))
     return 0 if figures['run, median [ms]'] < LIMIT_MS else 1
 
 

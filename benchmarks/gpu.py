@@ -1,7 +1,7 @@
 """Every runtime on an NVIDIA GPU, side by side in one run: how fast it is, and if it is right.
 
     python -m benchmarks.gpu             # ResNet-18 and -50, 640x192 and 1024x320, 1 and 8 frames
-    python -m benchmarks.gpu --backbones resnet18 --json gpu.json
+    python -m benchmarks.gpu --backbones resnet18 --out gpu.json
 
 torch eager in single precision is how the papers' code runs; half precision, channels_last and a
 CUDA graph is what torch can do. ONNX Runtime and TensorRT run through this project's own backends,
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import platform
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.inference_models import random_model
+from benchmarks.processor import processor_name
 from benchmarks.training import matrix_peak
 from depth_ros.agreement import depth_difference
 from depth_ros.backends import (
@@ -96,13 +96,13 @@ def main() -> int:
     parser.add_argument('--backbones', nargs='+', default=['resnet18', 'resnet50'])
     parser.add_argument('--sizes', nargs='+', default=['640x192', '1024x320'], metavar='WxH')
     parser.add_argument('--frames', nargs='+', type=int, default=[1, 8])
-    parser.add_argument('--json', type=Path, help='write the figures there')
+    parser.add_argument('--out', type=Path, help='JSON to write')
     args = parser.parse_args()
     if args.device == 'cuda' and not torch.cuda.is_available():
         print('benchmarks.gpu: error: torch finds no GPU; --device cpu tries the benchmark itself',
               file=sys.stderr)  # fmt: skip
         return 2
-    name = torch.cuda.get_device_name() if args.device == 'cuda' else platform.processor()
+    name = torch.cuda.get_device_name() if args.device == 'cuda' else processor_name()
     peaks = {
         precision: matrix_peak(args.device, kind)
         for precision, kind in _KINDS.items()
@@ -123,10 +123,10 @@ def main() -> int:
                 for figure in found:
                     print(line_of(figure), flush=True)
                 figures += found
-    if args.json:
+    if args.out:
         machine = {'gpu': name, 'torch': torch.__version__, 'copy_gb_per_s': copy_gb,
                    'matrix_tflops': {p.value: peak for p, peak in peaks.items()}}  # fmt: skip
-        args.json.write_text(
+        args.out.write_text(
             json.dumps({**machine, 'figures': [asdict(figure) for figure in figures]}, indent=2)
         )
     wrong = [figure for figure in figures if 'wrong' in figure.problem]

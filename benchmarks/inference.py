@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from onnx import ModelProto
 from torch import nn
 
 from benchmarks.plain_networks import PlainNetworks
+from benchmarks.processor import processor_name
 from depth_ros import synthetic
 from depth_ros.backends import (
     Backend,
@@ -480,14 +480,7 @@ def measure(
         times, peaks = take_turns(networks, program, threads, rounds)
         results = tuple(summarise(network, times, peaks) for network in networks)
     versions = {'torch': torch.__version__, 'onnxruntime': onnxruntime.__version__}
-    return Result(_processor(), threads, rounds, versions, peaks, results, accuracy)
-
-
-def _processor() -> str:
-    info = Path('/proc/cpuinfo')
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(':')[1].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.processor()
+    return Result(processor_name(), threads, rounds, versions, peaks, results, accuracy)
 
 
 def show(result: Result) -> None:

@@ -4,7 +4,7 @@ Player and node are processes of their own and talk over DDS; every output is su
 a table and writes a JSON. Exit status 1 when the node grew by more than --allowed per cent after
 the warm-up, by the means of the first and the last third.
 
-    python benchmarks/memory.py --minutes 10 --out memory.json
+    python -m benchmarks.memory --minutes 10 --out memory.json
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.processor import processor_name
 from depth_ros import transport
 from depth_ros.demo.collector import Collector
 from depth_ros.demo.processes import Child, start
@@ -138,7 +138,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> Result:
         answered=answered,
         overtaken=int(diagnostics['frames overtaken']),
         latency_p50_ms=diagnostics['latency p50 [ms]'],
-        machine=platform.processor() or platform.machine(),
+        machine=processor_name(),
         cores=len(os.sched_getaffinity(0)),
         readings=tuple(readings),
     )

@@ -13,7 +13,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.plain_monodepth2 import Phases
+from benchmarks.processor import processor_name
 from benchmarks.training_subjects import (
     Agreement,
     Kind,
@@ -184,7 +184,8 @@ def measure(place: Workplace, frames: int, rounds: int, steps: int) -> Result:
     fastest = min(turns[Kind.PLAIN], key=lambda turn: turn.step_s)
     phases = fastest.phases or Phases()
     return Result(
-        machine=_processor(place.device), cores=len(os.sched_getaffinity(0)),
+        machine=torch.cuda.get_device_name() if place.device == 'cuda' else processor_name(),
+        cores=len(os.sched_getaffinity(0)),
         threads=place.threads, device=place.device, torch_version=torch.__version__,
         batch_size=place.batch_size, width=place.width, height=place.height,
         best_setting=place.best, agreement=same, speeds=speeds,
@@ -207,15 +208,6 @@ def summarise(
         less_cpu_than_plain=min(t.cpu_s for t in plain) / cpu_s,
         peak_share=peak_s / step_s,
     )
-
-
-def _processor(device: str) -> str:
-    if device == 'cuda':
-        return torch.cuda.get_device_name()
-    info = Path('/proc/cpuinfo')
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(':')[1].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.processor()
 
 
 def show(result: Result) -> None:

@@ -39,7 +39,7 @@ def test_runtimes_are_timed_and_compared(tmp_path, monkeypatch):
 def test_overhead_around_an_engine_is_measured(tmp_path):
     out = tmp_path / 'overhead.json'
     subprocess.run(
-        [sys.executable, '-m', 'benchmarks.engine_overhead', '--runs', '50', '--json', str(out)],
+        [sys.executable, '-m', 'benchmarks.engine_overhead', '--runs', '50', '--out', str(out)],
         cwd=ROOT, env={**os.environ, 'OMP_NUM_THREADS': '1'}, check=False, timeout=120,
     )  # fmt: skip
     figures = json.loads(out.read_text())
