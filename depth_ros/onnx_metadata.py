@@ -44,9 +44,11 @@ def read_metadata(path: Path) -> dict[str, str]:
 def _read_model(file: BinaryIO, size: int) -> dict[str, str]:
     metadata = {}
     has_graph = False
-    for field, length in _fields(file, size):
+    for field, wire, length in _fields(file, size):
         if field > _LAST_FIELD:
             raise _MalformedError(f'unknown field {field} at byte {file.tell()}')
+        if field in (_GRAPH, _METADATA_PROPS) and wire != _LENGTH:
+            raise _MalformedError(f'field {field} is a number at byte {file.tell()}')
         has_graph = has_graph or (field == _GRAPH and length > 0)
         if field == _METADATA_PROPS:
             key, value = _read_entry(file, length)
@@ -60,14 +62,14 @@ def _read_entry(file: BinaryIO, length: int) -> tuple[str, str]:
     if length > _MAX_METADATA_BYTES:
         raise _MalformedError(f'a metadata entry of {length} bytes')
     texts = {_KEY: b'', _VALUE: b''}
-    for field, part in _fields(file, file.tell() + length):
-        if field in texts:
+    for field, wire, part in _fields(file, file.tell() + length):
+        if field in texts and wire == _LENGTH:
             texts[field] = file.read(part)
     return texts[_KEY].decode(), texts[_VALUE].decode()
 
 
-def _fields(file: BinaryIO, end: int) -> Iterator[tuple[int, int]]:
-    """Yield (field number, bytes of its value) up to `end`, the file standing at the value."""
+def _fields(file: BinaryIO, end: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (field number, wire type, bytes of its value), the file standing at the value."""
     while file.tell() < end:
         tag = _read_varint(file)
         field, wire = tag >> 3, tag & 7
@@ -85,7 +87,7 @@ def _fields(file: BinaryIO, end: int) -> Iterator[tuple[int, int]]:
         start = file.tell()
         if start + length > end:
             raise _MalformedError(f'field {field} ends {start + length - end} bytes too late')
-        yield field, length
+        yield field, wire, length
         file.seek(start + length)
 
 
