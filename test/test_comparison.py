@@ -63,6 +63,7 @@ def test_verdict_says_what_changed(bag, flat, exact):
     constant = comparison.after.depth[1].median_scaled.abs_rel
     assert f'AbsRel after median scaling {before:.3f} → 0.000 (100% lower)' in text
     assert f'guess without a network has {constant:.3f}' in text
+    assert 'boundary F1 0.0000 → 0.' in text
     # A flat model is as good as the flat guess.
     assert before == pytest.approx(constant, rel=1e-6)
     change = re.search(r'^change +(\S+)', comparison_to_text(comparison), re.M)
@@ -120,7 +121,7 @@ def test_command_writes_one_page_with_everything(tmp_path, capsys, bag, flat, ex
     assert sorted(file.name for file in out.iterdir()) == ['index.html', 'metrics.json']
     page = (out / 'index.html').read_text()
     assert not re.search(r'(src|href)="(?!data:)', page)
-    for title in ('Depth', 'Scale', 'Egomotion', 'Frames'):
+    for title in ('Depth', 'Scale', 'Boundaries', 'Egomotion', 'Frames'):
         assert f'<h2>{title}</h2>' in page
     for text in ('image-blind mean', 'last training frame held', 'worst after',
                  'before, SE(3) aligned', 'factor / its median', 'AbsRel, median-scaled',

@@ -5,6 +5,7 @@ import re
 
 import graphs
 import numpy as np
+import onnx
 import pytest
 import recordings
 from helpers import shared_bag
@@ -13,6 +14,7 @@ from depth_ros.bags import Selection
 from depth_ros.camera import Intrinsics
 from depth_ros.cli.main import main
 from depth_ros.errors import BagError, ConfigError
+from depth_ros.evaluation.depth_scores import BoundaryScores
 from depth_ros.evaluation.evaluate import evaluate
 from depth_ros.evaluation.pages import to_text
 from depth_ros.evaluation.request import EvaluationRequest
@@ -167,6 +169,28 @@ def test_known_guess_on_road(model):
     assert guesses['straight ahead'].positions[0].path_share == pytest.approx(0.0155, abs=1e-4)
 
 
+def box_image(index):
+    """uint8 [H,W]: a near box that moves to the right before a far wall."""
+    image = np.full((recordings.HEIGHT, recordings.WIDTH), 200, np.uint8)
+    image[15:32, 10 + 2 * index:40 + 2 * index] = 90
+    return image
+
+
+def blurred(graph):
+    """The same graph with the mean over 7 x 7 pixels of its depth as the answer."""
+    nodes = graph.graph.node
+    nodes[-1].output[0] = 'sharp'
+    axis = onnx.numpy_helper.from_array(np.array([1]), 'channel_axis')
+    graph.graph.initializer.append(axis)
+    nodes.extend([
+        onnx.helper.make_node('Unsqueeze', ['sharp', 'channel_axis'], ['channel']),
+        onnx.helper.make_node('AveragePool', ['channel'], ['soft'], kernel_shape=[7, 7],
+                              pads=[3, 3, 3, 3]),
+        onnx.helper.make_node('Squeeze', ['soft', 'channel_axis'], ['depth']),
+    ])
+    return graph
+
+
 def make_frame(stamp_ns):
     return Frame(stamp_ns, np.zeros((2, 2, 3), np.uint8), Intrinsics(1.0, 1.0, 0.0, 0.0, 2, 2))
 
@@ -208,8 +232,41 @@ def test_command_writes_figures_and_a_page(tmp_path, capsys, model, bag):
     page = (out / 'index.html').read_text()
     assert page.count('<img') == 4 * len(re.findall('frame [0-9]+: input"', page)) > 0
     assert '<svg' in page
+    assert '<h2>Boundaries</h2>' in page
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert sorted(file.name for file in out.iterdir()) == ['index.html', 'metrics.json']
+
+
+def test_blur_costs_boundaries(tmp_path, capsys, monkeypatch, model):
+    monkeypatch.setattr(recordings, 'grey_image', box_image)
+    bag = recordings.write_recording(tmp_path / 'boxes', 6, odometry=False)
+    spec = graphs.spec(name='soft')
+    soft = graphs.write_model(tmp_path / 'soft', spec, blurred(graphs.depth_graph(spec)))
+    chosen = {'selection': Selection(3), 'training': Selection(0, 3)}
+    sharp, blunt = (run(any_model, bag, **chosen) for any_model in (model, soft))
+    assert sharp.depth[0].boundaries == BoundaryScores(3, *[pytest.approx(1.0)] * 3)
+    assert 0.0 < blunt.depth[0].boundaries.f1 < 0.5
+    assert blunt.depth[0].boundaries.recall < 1.0
+    assert blunt.depth[1].boundaries == BoundaryScores(3, 0.0, 0.0, 0.0)
+    assert blunt.depth[1:] == sharp.depth[1:]
+    # The box has moved on since the training frame that is held.
+    assert 0.0 < blunt.depth[3].boundaries.f1 < 1.0
+
+    command = ['evaluate', '--bag', str(bag), '--model', str(model.path), '--first', '3']
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    assert re.search(r'images with contours +boundary F1 +precision +recall\n'
+                     r'model +3 +1\.0000 +1\.0000 +1\.0000\nconstant +3 +0\.0000', text)
+    out = tmp_path / 'report'
+    assert main([*command, '--compare', str(soft.path), '--out', str(out), '--json']) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures['after']['depth'][0]['boundaries'] == {
+        'images': 3, 'f1': pytest.approx(1.0), 'precision': pytest.approx(1.0),
+        'recall': pytest.approx(1.0)}
+    assert figures['before']['depth'][0]['boundaries']['f1'] < 0.5
+    page = (out / 'index.html').read_text()
+    assert '<h2>Boundaries</h2>' in page
+    assert re.search(r'boundary F1 0\.[0-4]\d{3} → 1\.0000', page)
 
 
 def test_command_prints_tables(capsys, model, bag):

@@ -16,6 +16,7 @@ from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
 from depth_ros.cli.main import main
 from depth_ros.errors import BagError, ConfigError
 from depth_ros.evaluation.evaluate import evaluate
+from depth_ros.evaluation.pages import to_text
 from depth_ros.evaluation.request import EvaluationRequest, LidarTruth
 from depth_ros.mounting import parent_T_child
 from depth_ros.pipeline import DepthPipeline
@@ -75,6 +76,9 @@ def test_the_only_lidar_is_found_and_a_true_model_has_no_error(tmp_path, model):
     scores = evaluation.depth[0]
     assert (scores.images, scores.coverage) == (6, 1.0)
     assert scores.unscaled.abs_rel < 1e-3
+    # Points have no neighbours, so that there are no contours between them to judge.
+    assert [score.boundaries for score in evaluation.depth] == [None, None]
+    assert 'boundary' not in to_text(evaluation)
     assert evaluation.truth == '/points'
     assert any('sweep' in remark for remark in evaluation.remarks)
 
@@ -150,6 +154,8 @@ def test_command_evaluates_street_by_the_kitti_protocol(tmp_path, capsys, model)
     model_scores, constant = figures['depth']
     assert len(model_scores['frames']) == model_scores['images'] == 2
     assert 'frames' not in constant
+    assert model_scores['boundaries'] is None
     page = (out / 'index.html').read_text()
     assert 'points of the LiDAR' in page
     assert 'forward coordinate' in page
+    assert 'Boundaries' not in page

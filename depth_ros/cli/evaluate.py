@@ -4,7 +4,8 @@ The frames go through the pipeline that the robot runs. True depth comes from de
 a LiDAR whose place in the camera /tf_static tells. Depth is compared with and without median
 scaling, the path after named alignments, and beside them stand guesses that use no network: a
 model that does not beat them has learned nothing about this place. The guesses that know such
-places are made from the training frames, by default those before the evaluated ones.
+places are made from the training frames, by default those before the evaluated ones. Where depth
+images are the truth, boundary F1 tells how sharp edges of depth are and how well they are placed.
 
   depth_ros evaluate --bag kitchen --model my_model --first 280 --out report
   depth_ros evaluate --bag kitchen --model after --compare before --first 280 --out report

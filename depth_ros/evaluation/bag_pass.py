@@ -97,7 +97,7 @@ class BagPass:
             truth = None
             if true is not None:
                 truth = TrueFrame.of(self._frames, frame.image, true.on(frame.intrinsics),
-                                     request.protocol)
+                                     request.protocol, has_contours=topics.lidar is None)
                 self._guess(truth, frame.intrinsics)
             yield AnsweredFrame(frame, truth, tuple(_answer(run, frame, truth)
                                                     for run in self._runs))

@@ -22,7 +22,14 @@ from depth_ros.evaluation.frame_pictures import (
     shown_range,
     truth_picture,
 )
-from depth_ros.evaluation.pages import PLAIN_NOTE, figures, path_plot, rules, summary
+from depth_ros.evaluation.pages import (
+    PLAIN_NOTE,
+    boundary_parts,
+    figures,
+    path_plot,
+    rules,
+    summary,
+)
 from depth_ros.evaluation.protocol import DepthProtocol, Scaling
 from depth_ros.evaluation.report import Html, Page, Picture
 from depth_ros.evaluation.results import Evaluation
@@ -49,6 +56,9 @@ def comparison_to_text(comparison: Comparison) -> str:
                 before.depth[0], after.depth[0], after.depth[1:], scaling)
             parts.append(f'{scaling.value}:\n{table.to_text()}')
         parts.append(_scale_table(comparison).to_text())
+        boundaries = _boundary_table(comparison)
+        if boundaries.rows:
+            parts.append(boundaries.to_text())
     if before.motion and after.motion:
         parts += [tables.motion_change_table(before.motion, after.motion).to_text(),
                   tables.motion_caption(after.motion)]
@@ -63,7 +73,8 @@ def comparison_to_page(comparison: Comparison) -> Page:
         page.add(report.lead(verdict(comparison)))
     page.add(report.note(f'Before: {summary(before)}.'), report.note(f'After: {summary(after)}.'))
     if before.depth and after.depth:
-        page.add(*_depth_parts(comparison), *_scale_parts(comparison))
+        page.add(*_depth_parts(comparison), *_scale_parts(comparison),
+                 *boundary_parts(_boundary_table(comparison)))
     page.add(*(report.note(remark) for remark in _remarks(comparison)))
     page.add(*_motion_parts(comparison))
     if comparison.frames:
@@ -87,6 +98,9 @@ def verdict(comparison: Comparison) -> str:
         parts.append(f'on the plainest tenth {_change(*plain)}')
     spread = [score.stability.relative_std for score in (before, after)]
     parts.append(f'spread of scale {_change(*spread)}')
+    if before.boundaries and after.boundaries:
+        f1 = (before.boundaries.f1, after.boundaries.f1)
+        parts.append(f'boundary F1 {_change(*f1, decimals=4)}')
     guesses = [score.median_scaled.abs_rel for score in comparison.after.depth[1:]]
     text = '; '.join(parts) + '.'
     return f'{text} The best guess without a network has {min(guesses):.3f}.' if guesses else text
@@ -98,11 +112,11 @@ def _abs_rel(before: DepthScores, after: DepthScores,
     return (first.abs_rel if first else None, second.abs_rel if second else None)
 
 
-def _change(before: float | None, after: float | None) -> str:
-    """Two figures of which less is better."""
+def _change(before: float | None, after: float | None, *, decimals: int = 3) -> str:
+    """Two figures and by how much the second is lower or higher."""
     assert before is not None
     assert after is not None
-    text = f'{before:.3f} → {after:.3f}'
+    text = f'{before:.{decimals}f} → {after:.{decimals}f}'
     share = abs(after - before) / before if before else 0.0
     if share < 0.005:
         return text
@@ -117,6 +131,11 @@ def _remarks(comparison: Comparison) -> list[str]:
 def _scale_table(comparison: Comparison) -> tables.Table:
     before, after = comparison.before.depth, comparison.after.depth
     return tables.scale_change_table(before[0], after[0], after[1:])
+
+
+def _boundary_table(comparison: Comparison) -> tables.Table:
+    before, after = comparison.before.depth, comparison.after.depth
+    return tables.boundary_change_table(before[0], after[0], after[1:])
 
 
 def _depth_parts(comparison: Comparison) -> list[Html]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import cv2
 import numpy as np
 
+from depth_ros.evaluation.boundaries import BoundaryScore, TrueBoundaries, is_dense
 from depth_ros.evaluation.metrics import (
     DepthMetrics,
     ScaleStability,
@@ -29,14 +30,29 @@ class TrueFrame:
     """float [H,W], 0 or NaN where unknown."""
     plain: np.ndarray | None = None
     """bool [H,W]: the textureless part of the pixels that count; None: not asked for."""
+    boundaries: TrueBoundaries | None = None
+    """Contours among the pixels that count; None: not asked for, or the truth shows none."""
 
     @classmethod
     def of(
-        cls, index: int, image: np.ndarray, depth_m: np.ndarray, protocol: DepthProtocol
+        cls,
+        index: int,
+        image: np.ndarray,
+        depth_m: np.ndarray,
+        protocol: DepthProtocol,
+        *,
+        has_contours: bool = True,
     ) -> TrueFrame:
-        """Find the plain pixels of an image, uint8 RGB [h,w,3] of any size."""
+        """Find the plain pixels of an image, uint8 RGB [h,w,3] of any size, and the contours.
+
+        Without `has_contours`, and where the truth is sparse, none are looked for: between single
+        points there is nothing to see.
+        """
         counted = protocol.counted(depth_m, np.ones_like(depth_m))
-        return cls(index, depth_m, textureless(image, counted))
+        boundaries = None
+        if has_contours and is_dense(depth_m):
+            boundaries = TrueBoundaries.of(np.where(counted, depth_m, np.nan))
+        return cls(index, depth_m, textureless(image, counted), boundaries)
 
 
 @dataclass(frozen=True)
@@ -64,6 +80,16 @@ class PlainScores:
 
 
 @dataclass(frozen=True)
+class BoundaryScores:
+    """Boundary scores averaged over `images`, those whose truth shows contours; no scale."""
+
+    images: int
+    f1: float
+    precision: float
+    recall: float
+
+
+@dataclass(frozen=True)
 class DepthScores:
     """Metrics averaged over `images`, with the per-image median scale and without any."""
 
@@ -76,6 +102,8 @@ class DepthScores:
     median_scaled: DepthMetrics
     plain: PlainScores | None
     """None where no plain pixel could be compared."""
+    boundaries: BoundaryScores | None
+    """None where no truth shows contours: it is sparse, or flat."""
     stability: ScaleStability
     frames: tuple[FrameScore, ...]
 
@@ -100,6 +128,7 @@ class DepthScorer:
         self._frames: list[FrameScore] = []
         self._metrics: dict[Scaling, list[DepthMetrics]] = {scaling: [] for scaling in Scaling}
         self._plain: dict[Scaling, list[float]] = {scaling: [] for scaling in Scaling}
+        self._boundaries: list[BoundaryScore] = []
         self._compared = 0
         self._known = 0
 
@@ -126,6 +155,9 @@ class DepthScorer:
             if truth.plain is not None:
                 plain = depth_metrics(truth_m, scaled_m, counted & truth.plain)
                 self._plain[scaling] += [] if plain is None else [plain.abs_rel]
+        if truth.boundaries is not None:
+            boundary = truth.boundaries.score(predicted_m)
+            self._boundaries += [] if boundary is None else [boundary]
         self._frames.append(
             FrameScore(truth.index, ratio, abs_rel[Scaling.MEDIAN], abs_rel[Scaling.NONE])
         )
@@ -144,6 +176,7 @@ class DepthScorer:
             unscaled=mean_metrics(self._metrics[Scaling.NONE]) if self._has_unit else None,
             median_scaled=scaled,
             plain=self._plain_scores(),
+            boundaries=self._boundary_scores(),
             stability=stability,
             frames=tuple(self._frames),
         )
@@ -155,6 +188,14 @@ class DepthScorer:
             float(np.mean(self._plain[scaling])) for scaling in (Scaling.MEDIAN, Scaling.NONE)
         )
         return PlainScores(scaled, unscaled if self._has_unit else None)
+
+    def _boundary_scores(self) -> BoundaryScores | None:
+        if not self._boundaries:
+            return None
+        f1, precision, recall = (
+            float(mean) for mean in np.mean([astuple(s) for s in self._boundaries], axis=0)
+        )
+        return BoundaryScores(len(self._boundaries), f1, precision, recall)
 
 
 def resized_depth(depth_m: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from depth_ros.evaluation import plots, report, tables
+from depth_ros.evaluation.boundaries import THRESHOLDS
 from depth_ros.evaluation.frame_pictures import (
     LARGEST_SHOWN_ERROR,
     depth_picture,
@@ -28,6 +29,14 @@ from depth_ros.evaluation.texture import PLAIN_SHARE
 
 PLAIN_NOTE = (f'"AbsRel plain" is over the {PLAIN_SHARE:.0%} of the pixels with truth around '
               'which the image has the least gradient, at the scale of the whole image.')
+
+BOUNDARY_NOTE = (
+    'Boundary F1 (Depth Pro, Bochkovskii et al. 2025) says how well edges stand where they are. A '
+    'contour lies between neighbouring pixels whose depths differ by more than a ratio of '
+    f'{THRESHOLDS[0]:g} to {THRESHOLDS[-1]:g}; precision is the share of predicted contours that '
+    'are true, recall the share of true ones that are predicted. No scale changes them. Pairs '
+    'that touch unknown depth are left out. A contour counts where it is to the pixel of the '
+    'truth: networks of fewer pixels spread their edges and stay far below 1.')
 
 
 def to_json(evaluation: Evaluation) -> str:
@@ -52,6 +61,9 @@ def to_text(evaluation: Evaluation) -> str:
     if evaluation.depth:
         parts += [tables.depth_table(evaluation.depth, evaluation.headline).to_text(),
                   tables.scale_table(evaluation.depth, evaluation.motion).to_text()]
+        boundaries = tables.boundary_table(evaluation.depth)
+        if boundaries.rows:
+            parts.append(boundaries.to_text())
     if evaluation.motion:
         parts += [tables.motion_table(evaluation.motion).to_text(),
                   tables.motion_caption(evaluation.motion)]
@@ -66,7 +78,8 @@ def to_page(evaluation: Evaluation) -> Page:
         page.add(report.heading('Depth'), table.to_html(),
                  report.note(f'{rules(evaluation)} {PLAIN_NOTE} Guesses use no network.'),
                  report.heading('Scale'),
-                 tables.scale_table(evaluation.depth, evaluation.motion).to_html())
+                 tables.scale_table(evaluation.depth, evaluation.motion).to_html(),
+                 *boundary_parts(tables.boundary_table(evaluation.depth)))
     page.add(*(report.note(remark) for remark in evaluation.remarks))
     if evaluation.motion and evaluation.paths:
         page.add(report.heading('Egomotion'),
@@ -100,6 +113,13 @@ def rules(evaluation: Evaluation) -> str:
             f'{crop} ({protocol.kind.value}); errors are averaged per image. Median scaling '
             'multiplies each image by median(truth) / median(prediction); what is scaled is then '
             'clamped to that range.')
+
+
+def boundary_parts(table: tables.Table) -> list[Html]:
+    """The section on edges; nothing where no truth shows contours."""
+    if not table.rows:
+        return []
+    return [report.heading('Boundaries'), table.to_html(), report.note(BOUNDARY_NOTE)]
 
 
 def path_plot(true: Paths, predicted: list[tuple[str, Paths]]) -> Html:

@@ -110,6 +110,11 @@ _SCALE_COLUMNS = (
     Column('images', decimals=0, better=0), Column('pixels covered', 1, 0, percent=True),
     Column('median ratio', better=0), Column('relative std'),
 )  # fmt: skip
+_BOUNDARY_COLUMNS = (
+    # Small networks find few contours to the pixel: three decimals would hide their differences.
+    Column('images with contours', decimals=0, better=0), Column('boundary F1', 4, better=1),
+    Column('precision', 4, better=1), Column('recall', 4, better=1),
+)  # fmt: skip
 _MOTION_COLUMNS = (
     *(Column(f'ATE {alignment.value} [m]') for alignment in WITH_UNIT),
     Column('ATE scale / path', 1, percent=True), Column('RPE [m]'), Column('RPE [deg]'),
@@ -168,6 +173,23 @@ def scale_change_table(
     return table
 
 
+def boundary_table(scores: Sequence[DepthScores]) -> Table:
+    """How well edges of a model, the first, and of guesses stand; no rows without contours."""
+    table = Table(_BOUNDARY_COLUMNS)
+    _add_boundaries(table, scores)
+    return table
+
+
+def boundary_change_table(
+    before: DepthScores, after: DepthScores, guesses: Sequence[DepthScores]
+) -> Table:
+    """The same of two models, their differences and the guesses."""
+    table = Table(_BOUNDARY_COLUMNS)
+    _add_both(table, _boundary_values(before), _boundary_values(after))
+    _add_boundaries(table, guesses)
+    return table
+
+
 def motion_table(motion: MotionEvaluation) -> Table:
     """Errors of a model's path and of the guesses."""
     table = Table(_MOTION_COLUMNS)
@@ -217,6 +239,20 @@ def _depth_values(score: DepthScores, scaling: Scaling) -> list[float | None] | 
 def _scale_values(score: DepthScores) -> list[float | None]:
     stability = score.stability
     return [score.images, score.coverage, stability.median_ratio, stability.relative_std]
+
+
+def _add_boundaries(table: Table, scores: Sequence[DepthScores]) -> None:
+    for score in scores:
+        values = _boundary_values(score)
+        if values is not None:
+            table.add(score.name, values)
+
+
+def _boundary_values(score: DepthScores) -> list[float | None] | None:
+    boundaries = score.boundaries
+    if boundaries is None:
+        return None
+    return [boundaries.images, boundaries.f1, boundaries.precision, boundaries.recall]
 
 
 def _motion_values(scores: MotionScores) -> list[float | None]:
