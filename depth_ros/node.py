@@ -35,6 +35,7 @@ from depth_ros.ros.health import Health, Level, Problem, Trouble
 from depth_ros.ros.monitor import Monitor
 from depth_ros.ros.transforms import require_tf
 
+_SIGNAL_S = 0.2
 _TABLE_NAMES = frozenset(entry.name for entry in TABLE)
 _LOADING_NAMES = frozenset(entry.name for entry in TABLE if entry.meaning.loads)
 
@@ -221,8 +222,10 @@ def main(args: Sequence[str] | None = None) -> int:
     threads = NodeThreads(node, node.input_group)
     node.start()
     threads.start()
-    # The main thread alone runs Python's signal handlers, so it does nothing else.
-    stopped.wait()
+    # The main thread alone runs Python's signal handlers, so it does nothing else. A signal that
+    # the system gives to another thread does not wake it.
+    while not stopped.wait(_SIGNAL_S):
+        pass
     threads.stop()
     node.close()
     rclpy.shutdown()
