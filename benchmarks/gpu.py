@@ -31,6 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.inference_models import random_model
 from benchmarks.processor import processor_name
+from benchmarks.sizes import parse_size
 from benchmarks.training import matrix_peak
 from depth_ros.agreement import depth_difference
 from depth_ros.backends import (
@@ -94,7 +95,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
     parser.add_argument('--device', choices=['cuda', 'cpu'], default='cuda')
     parser.add_argument('--backbones', nargs='+', default=['resnet18', 'resnet50'])
-    parser.add_argument('--sizes', nargs='+', default=['640x192', '1024x320'], metavar='WxH')
+    parser.add_argument('--sizes', nargs='+', type=parse_size, metavar='WxH',
+                        default=[(640, 192), (1024, 320)])
     parser.add_argument('--frames', nargs='+', type=int, default=[1, 8])
     parser.add_argument('--out', type=Path, help='JSON to write')
     args = parser.parse_args()
@@ -114,8 +116,7 @@ def main() -> int:
           + f'; copies {copy_gb:.0f} GB/s', flush=True)  # fmt: skip
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
-        for backbone, size in product(args.backbones, args.sizes):
-            width, height = (int(side) for side in size.split('x'))
+        for backbone, (width, height) in product(args.backbones, args.sizes):
             models = make_models(backbone, width, height, Path(folder))
             for frames in args.frames:
                 case = Case(backbone, width, height, frames)

@@ -17,8 +17,15 @@ import numpy as np
 
 from depth_ros.errors import CameraError
 
-# Largest image side accepted [pixels]; beyond it a size is taken for a damaged message.
-MAX_SIDE = 32768
+# Largest image side accepted [pixels], which is also OpenCV's for maps; beyond it a size is taken
+# for a damaged message.
+MAX_SIDE = 32766
+
+# What a calibration may tell; beyond it a number is taken for a damaged message. In widths or
+# heights of the image: the focal length, from a field of view of 179.9 degrees to one of 20
+# arc seconds, and how far from the middle the optical axis goes through the image plane.
+_MIN_FOCAL, _MAX_FOCAL = 4e-4, 1e4
+_MAX_OFF_AXIS = 1e3
 
 _IDENTITY_R = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _POLYNOMIAL_MODELS = ('plumb_bob', 'rational_polynomial')
@@ -220,7 +227,9 @@ class Rectifier:
         if not camera.calibrated:
             raise CameraError(
                 f'camera {camera.frame_id!r} is not calibrated (K[0] = {camera.k[0]:g} in '
-                f'camera_info); calibrate it, for example with camera_calibration'
+                f'camera_info); calibrate it, for example with camera_calibration, or allow an '
+                f'estimated focal length (allow_estimated_focal) with a model that tells the '
+                f'field of view'
             )
         self.camera = camera
         distorted = any(camera.d) or not np.allclose(camera.r, _IDENTITY_R, atol=1e-9)
@@ -234,7 +243,15 @@ class Rectifier:
             # A raw image without distortion is a pinhole image already, and K is its matrix.
             fx, fy, cx, cy = camera.k[0], camera.k[4], camera.k[2], camera.k[5]
         self.intrinsics = Intrinsics(fx, fy, cx, cy, camera.width, camera.height)
-        self._maps = _rectify_maps(camera) if self.active else None
+        _check_plausible(self.intrinsics, camera.frame_id)
+        self._maps = None
+        if self.active:
+            try:
+                self._maps = _rectify_maps(camera)
+            except cv2.error as error:  # what a matrix without an inverse comes to
+                raise CameraError(
+                    f'camera_info of {camera.frame_id!r} cannot be rectified by: {error}'
+                ) from None
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Rectify an image uint8 [H,W,3] or [H,W]; what the camera never saw is black.
@@ -256,6 +273,23 @@ class Rectifier:
 def _check_size(width: int, height: int) -> None:
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise CameraError(f'image size {width}x{height}: each side must be 1 to {MAX_SIDE}')
+
+
+def _check_plausible(intrinsics: Intrinsics, frame_id: str) -> None:
+    for name, focal, centre, side in (
+        ('x', intrinsics.fx, intrinsics.cx, intrinsics.width),
+        ('y', intrinsics.fy, intrinsics.cy, intrinsics.height),
+    ):
+        if not _MIN_FOCAL * side <= focal <= _MAX_FOCAL * side:
+            raise CameraError(
+                f'camera_info of {frame_id!r}: f{name} = {focal:g} for {side} pixels; allowed: '
+                f'{_MIN_FOCAL * side:g} to {_MAX_FOCAL * side:g}'
+            )
+        if abs(centre) > _MAX_OFF_AXIS * side:
+            raise CameraError(
+                f'camera_info of {frame_id!r}: c{name} = {centre:g} for {side} pixels; allowed: '
+                f'{-_MAX_OFF_AXIS * side:g} to {_MAX_OFF_AXIS * side:g}'
+            )
 
 
 def _matrix(info: Any, name: str) -> tuple[float, ...]:

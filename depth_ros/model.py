@@ -5,16 +5,20 @@ depth.onnx  `image` uint8 [N,H,W,3] RGB, for models of many cameras also `intrin
             optical axis, metres where the spec says so; the spec is in the file's metadata.
 pose.onnx   `previous`, `current` uint8 [N,H,W,3] -> `motion` float32 [N,6], axis-angle [rad] then
             translation in the unit of the depth, previous_T_current in optical frames.
-samples.npz a few frames and the training framework's answers: `image` [n,H,W,3], `depth`
-            [n,h,w], and with a pose network `previous`, `current` and `motion` [n,6].
+samples.npz a few frames and the training framework's answers: `image` [n,H,W,3], perhaps
+            `intrinsics`, `depth` [n,h,w], and with a pose network `previous`, `current` and
+            `motion` [n,6].
 SHA256SUMS  what `sha256sum -c` reads; checked on loading where it is present.
+
+A graph that tells the horizontal field of view has the output `fov_deg` float32 [N] too, and takes
+the focal length from that where fx is 0. Above 2 GB the weights of a graph lie in one file beside
+it, depth.onnx.data, which SHA256SUMS has to name.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +36,8 @@ from depth_ros.model_spec import (
     ResizeFilter,
     ScaleKind,
 )
-from depth_ros.onnx_metadata import read_metadata
+from depth_ros.npz import read_npz
+from depth_ros.onnx_metadata import read_data_files, read_metadata
 
 __all__ = [
     'DEFAULT_MODEL',
@@ -45,12 +50,14 @@ __all__ = [
     'Precision',
     'ResizeFilter',
     'ScaleKind',
+    'data_file_of',
     'find_models',
     'write_checksums',
 ]
 
 DEFAULT_MODEL = 'lite0'
 DEPTH_FILE, POSE_FILE, SAMPLES_FILE = 'depth.onnx', 'pose.onnx', 'samples.npz'
+_LARGEST_SAMPLES_BYTES = 1 << 30
 CHECKSUMS_FILE = 'SHA256SUMS'
 MODELS_VARIABLE = 'DEPTH_ROS_MODELS'
 """Environment variable: folders of models, separated as in PATH, searched first."""
@@ -76,7 +83,8 @@ class Model:
         depth_path, pose_path = path / DEPTH_FILE, path / POSE_FILE
         if not depth_path.is_file():
             raise ModelError(f'{path} is no model folder: it holds no {DEPTH_FILE}')
-        _check_checksums(path)
+        summed = _check_checksums(path)
+        _check_data_file(depth_path, summed)
         metadata = read_metadata(depth_path)
         if METADATA_KEY not in metadata:
             raise ModelError(
@@ -92,22 +100,24 @@ class Model:
             raise ModelError(f'{path}: the model {problem} its {POSE_FILE}')
         if spec.motion is not None:
             read_metadata(pose_path)  # finds a truncated file now rather than in the runtime
+            _check_data_file(pose_path, summed)
         return cls(path, spec, depth_path, pose_path if spec.motion is not None else None)
 
     def samples(self) -> dict[str, np.ndarray]:
         """The arrays of samples.npz; empty where the folder has none.
 
         Raises:
-            ModelError: the file is damaged.
+            ModelError: the file is damaged, or unpacks to more than a gigabyte.
         """
         path = self.path / SAMPLES_FILE
         if not path.is_file():
             return {}
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise ModelError(f'{path} is damaged: {error}') from error
+        return read_npz(path, _LARGEST_SAMPLES_BYTES)
+
+
+def data_file_of(graph: Path) -> Path:
+    """The one file beside a graph that may hold its weights."""
+    return graph.with_name(f'{graph.name}.data')
 
 
 def find_models() -> dict[str, Path]:
@@ -131,10 +141,11 @@ def _is_payload(name: str) -> bool:
     return name.endswith(('.onnx', '.npz', '.onnx.data'))
 
 
-def _check_checksums(folder: Path) -> None:
-    sums = folder / CHECKSUMS_FILE
+def _check_checksums(folder: Path) -> set[str]:
+    """The names of the files that have checksums, which are right."""
+    sums, names = folder / CHECKSUMS_FILE, set[str]()
     if not sums.is_file():
-        return
+        return names
     for line in sums.read_text(errors='replace').splitlines():
         expected, _, name = line.partition('  ')
         if not name or Path(name).name != name:
@@ -143,6 +154,22 @@ def _check_checksums(folder: Path) -> None:
             raise ModelError(f'{folder}: {name} is missing')
         if _sha256(folder / name) != expected:
             raise ModelError(f'{folder / name} is damaged: its SHA-256 is not that of {sums.name}')
+        names.add(name)
+    return names
+
+
+def _check_data_file(graph: Path, summed: set[str]) -> None:
+    """A graph may name one file of weights: that beside it, whole and no link to elsewhere."""
+    data = data_file_of(graph)
+    for location in sorted(read_data_files(graph)):
+        if location != data.name:
+            raise ModelError(
+                f'{graph} has weights in {location!r}; allowed: {data.name!r} beside it'
+            )
+        if data.resolve().parent != graph.parent.resolve() or not data.is_file():
+            raise ModelError(f'{graph.parent}: {data.name} is missing or lies elsewhere')
+        if data.name not in summed:
+            raise ModelError(f'{graph.parent}: {CHECKSUMS_FILE} does not name {data.name}')
 
 
 def _sha256(path: Path) -> str:

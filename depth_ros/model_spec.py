@@ -36,11 +36,14 @@ class Fit(enum.Enum):
 
 
 class ResizeFilter(enum.Enum):
-    """How pixels are averaged when the image shrinks; both avoid aliasing."""
+    """How pixels are averaged when the image shrinks."""
 
     AREA = 'area'
+    """Of all pixels that an output pixel covers; nearly so where that is much faster."""
     LANCZOS = 'lanczos'
     """Lanczos of three lobes widened to the output's pixels, as PIL does it; slower than AREA."""
+    BILINEAR = 'bilinear'
+    """Of the four nearest pixels, however much it shrinks: some networks were trained so."""
 
 
 class Precision(enum.Enum):
@@ -91,8 +94,9 @@ class ModelSpec:
     depth_height: int
     precision: Precision
     min_depth: float
-    """Range of the depth that the graph answers, in its own unit."""
+    """Range of the depth that is known, in the graph's own unit."""
     max_depth: float
+    """What the graph answers beyond, as where it saturates in the sky, is unknown."""
     scale: ScaleKind
     scale_source: str
     """Where the unit comes from: 'none', 'depth truth', 'odometry', 'stereo baseline', ..."""

@@ -1,4 +1,4 @@
-"""Reads the metadata of an ONNX file without loading its graph and without the onnx package.
+"""Reads what an ONNX file says of itself, without loading it and without the onnx package.
 
 An ONNX file is one protobuf message, ModelProto: a sequence of (tag, value). The walk below reads
 the tags, skips the graph by its length, and so takes microseconds whatever the file's size. Field
@@ -20,6 +20,23 @@ _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _LAST_FIELD = 25
 """ModelProto's highest field number; a higher one means that this is no ONNX file."""
 _MAX_METADATA_BYTES = 16 * 1024 * 1024
+_MAX_LOCATION_BYTES = 4096
+_MAX_DEPTH = 64
+"""Of graphs within nodes within graphs."""
+_PARTS = {
+    'model': {7: 'graph', 20: 'training', 25: 'function'},
+    'training': {1: 'graph', 2: 'graph'},
+    'function': {7: 'node', 11: 'attribute'},
+    'graph': {1: 'node', 5: 'tensor', 15: 'sparse tensor'},
+    'node': {5: 'attribute'},
+    'attribute': {
+        5: 'tensor', 6: 'graph', 10: 'tensor', 11: 'graph', 22: 'sparse tensor',
+        23: 'sparse tensor',
+    },
+    'sparse tensor': {1: 'tensor', 2: 'tensor'},
+    'tensor': {13: 'external data'},
+}  # fmt: skip
+"""Fields of each message that lead to tensors, whose values may lie in another file."""
 
 
 class _MalformedError(Exception):
@@ -41,6 +58,38 @@ def read_metadata(path: Path) -> dict[str, str]:
         raise ModelError(f'{path} is damaged or no ONNX file: {error}') from error
 
 
+def read_data_files(path: Path) -> frozenset[str]:
+    """The files that hold values of an ONNX file's tensors, as it names them.
+
+    Raises:
+        ModelError: the file is missing, truncated, or no ONNX file.
+    """
+    found: set[str] = set()
+    try:
+        with path.open('rb') as file:
+            _find_data_files(file, os.fstat(file.fileno()).st_size, 'model', 0, found)
+    except OSError as error:
+        raise ModelError(f'cannot read {path}: {error.strerror}') from error
+    except (_MalformedError, UnicodeDecodeError) as error:
+        raise ModelError(f'{path} is damaged or no ONNX file: {error}') from error
+    return frozenset(found)
+
+
+def _find_data_files(file: BinaryIO, end: int, message: str, depth: int, found: set[str]) -> None:
+    if depth > _MAX_DEPTH:
+        raise _MalformedError(f'more than {_MAX_DEPTH} messages within each other')
+    for field, wire, length in _fields(file, end):
+        part = _PARTS[message].get(field)
+        if part is None or wire != _LENGTH:
+            continue
+        if part == 'external data':
+            key, value = _read_entry(file, length, _MAX_LOCATION_BYTES)
+            if key == 'location':
+                found.add(value)
+        else:
+            _find_data_files(file, file.tell() + length, part, depth + 1, found)
+
+
 def _read_model(file: BinaryIO, size: int) -> dict[str, str]:
     metadata = {}
     has_graph = False
@@ -51,15 +100,15 @@ def _read_model(file: BinaryIO, size: int) -> dict[str, str]:
             raise _MalformedError(f'field {field} is a number at byte {file.tell()}')
         has_graph = has_graph or (field == _GRAPH and length > 0)
         if field == _METADATA_PROPS:
-            key, value = _read_entry(file, length)
+            key, value = _read_entry(file, length, _MAX_METADATA_BYTES)
             metadata[key] = value
     if not has_graph:
         raise _MalformedError('it holds no graph')
     return metadata
 
 
-def _read_entry(file: BinaryIO, length: int) -> tuple[str, str]:
-    if length > _MAX_METADATA_BYTES:
+def _read_entry(file: BinaryIO, length: int, longest: int) -> tuple[str, str]:
+    if length > longest:
         raise _MalformedError(f'a metadata entry of {length} bytes')
     texts = {_KEY: b'', _VALUE: b''}
     for field, wire, part in _fields(file, file.tell() + length):

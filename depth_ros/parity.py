@@ -6,6 +6,7 @@ that a runtime compiled for itself is compared with ONNX Runtime before it is us
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ class ParityCase:
     """What one graph is asked, and how its answers are compared."""
 
     inputs: dict[str, np.ndarray]
-    """[n,...] by the names of the graph's inputs."""
+    """[n,...] by the names of the graph's inputs, and perhaps of others."""
     output: str
     precision: Precision
     tolerance: float
@@ -53,11 +54,12 @@ class ParityCase:
         """Frames, or pairs of them."""
         return len(next(iter(self.inputs.values())))
 
-    def asked(self, index: int) -> dict[str, np.ndarray]:
-        """The inputs of one run with one frame."""
+    def asked(self, index: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The inputs of one run with one frame, of a graph whose inputs have these names."""
         return {
             name: np.ascontiguousarray(array[index : index + 1])
             for name, array in self.inputs.items()
+            if name in names
         }
 
     def answers(self, backend: Backend) -> np.ndarray:
@@ -66,7 +68,8 @@ class ParityCase:
         Raises:
             BackendError: the runtime failed.
         """
-        runs = (backend.run(self.asked(index))[self.output] for index in range(len(self)))
+        names = backend.input_names
+        runs = (backend.run(self.asked(i, names))[self.output] for i in range(len(self)))
         return np.concatenate([answer.copy() for answer in runs])
 
     def difference(self, answers: np.ndarray, expected: np.ndarray) -> float:
@@ -110,6 +113,33 @@ def verify(
     return difference, allowed
 
 
+def compare_with_training(
+    backend: Backend, onnx_path: Path, case: ParityCase, least_tolerance: float = 0.0
+) -> None:
+    """Compare a runtime with the training framework, where the model came with its answers.
+
+    Args:
+        backend: the runtime with the graph.
+        onnx_path: the graph.
+        case: the frames.
+        least_tolerance: see verify.
+
+    Raises:
+        WrongAnswersError: the difference is above what is allowed.
+        BackendError: the runtime failed.
+    """
+    if case.expected is None:
+        return
+    allowed = MARGIN * max(case.tolerance, least_tolerance)
+    difference = case.difference(case.answers(backend), case.expected)
+    if not difference <= allowed:
+        raise WrongAnswersError(
+            f'{backend.description} computes {onnx_path} wrongly: its {case.output} differs from '
+            f'what training told of the samples by {difference:.2g} (relative), allowed: '
+            f'{allowed:.2g}'
+        )
+
+
 def depth_case(model: Model) -> ParityCase:
     """Of depth.onnx.
 
@@ -121,7 +151,11 @@ def depth_case(model: Model) -> ParityCase:
         names: tuple[str, ...] = ('image', 'intrinsics')
         inputs = {name: samples[name] for name in names if name in samples}
     else:
-        inputs = {'image': _textured(spec.width, spec.height)}
+        camera = (spec.width, spec.width, (spec.width - 1) / 2, (spec.height - 1) / 2)
+        inputs = {
+            'image': _textured(spec.width, spec.height),
+            'intrinsics': np.tile(np.array(camera, np.float32), (_FRAMES, 1)),
+        }
     return ParityCase(
         inputs, 'depth', spec.precision, spec.tolerance, None, samples.get('depth')
     )

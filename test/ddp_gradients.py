@@ -67,6 +67,7 @@ def make_batch(samples: slice) -> Batch:
         interval_s=torch.full((SAMPLES, 2), 0.1),
         stereo_T_target=torch.full((SAMPLES, 4, 4), float('nan')),
         travelled_m=travelled_m,
+        truth_kind=torch.zeros(SAMPLES, dtype=torch.long),
     )
     return Batch(*(field[samples] for field in whole))
 

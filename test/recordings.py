@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from depth_ros import bag_messages
-from depth_ros.bags import BagWriter
+from depth_ros.bags import BagWriter, Storage
 from depth_ros.camera import Intrinsics
 
 WIDTH, HEIGHT = 64, 48
@@ -44,16 +44,19 @@ def forward_pose(index: int) -> np.ndarray:
 
 
 def write_recording(path: Path, frames: int = 12, *, depth: bool = True,
-                    odometry: bool = True) -> Path:
+                    odometry: bool = True, calibrated: bool = True,
+                    storage: Storage = Storage.MCAP) -> Path:
     """Write the bag `path`: /image, /camera_info, and as asked /depth/image and /truth."""
-    with BagWriter(path) as bag:
+    with BagWriter(path, storage) as bag:
         for index in range(frames):
             stamp = stamp_of(index)
             rgb = np.repeat(grey_image(index)[..., None], 3, axis=2)
             bag.write('/image', bag_messages.IMAGE, stamp,
                       bag_messages.image(stamp, 'camera', rgb, 'rgb8'))
-            bag.write('/camera_info', bag_messages.CAMERA_INFO, stamp,
-                      bag_messages.camera_info(stamp, 'camera', CAMERA))
+            info = bag_messages.camera_info(stamp, 'camera', CAMERA)
+            if not calibrated:
+                info.k, info.p = np.zeros(9), np.zeros(12)
+            bag.write('/camera_info', bag_messages.CAMERA_INFO, stamp, info)
             if depth:
                 bag.write('/depth/image', bag_messages.IMAGE, stamp,
                           bag_messages.image(stamp, 'camera', true_depth(index), '32FC1'))

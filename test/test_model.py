@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import shutil
+from contextlib import closing
 
 import graphs
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from depth_ros.errors import ModelError
 from depth_ros.model import Model, ModelSpec, find_models, write_checksums
+from depth_ros.pipeline import DepthPipeline, Frame
 
 
 @pytest.mark.parametrize('intrinsics', [None, graphs.training_camera()])
@@ -159,3 +161,70 @@ def test_a_moved_folder_still_loads(tmp_path):
     write_checksums(tmp_path / 'a')
     shutil.move(tmp_path / 'a', tmp_path / 'b')
     assert Model.load(tmp_path / 'b').spec.name == 'tiny'
+
+
+class TestWeightsBesideTheGraph:
+    @pytest.fixture
+    def model(self, tmp_path):
+        """A flat depth map of 12 kB in depth.onnx.data."""
+        spec = graphs.spec(motion=None)
+        model = graphs.write_model(
+            tmp_path / 'split', spec, graphs.flat_depth_graph(spec, np.full((48, 64), 2.0))
+        )
+        onnx.save(
+            onnx.load(model.depth_path), model.depth_path, save_as_external_data=True,
+            location='depth.onnx.data', size_threshold=1024,
+        )  # fmt: skip
+        assert model.depth_path.stat().st_size < 3000
+        write_checksums(model.path)
+        return model
+
+    def test_load_as_one_model(self, model):
+        loaded = Model.load(model.path)
+        image = np.zeros((48, 64, 3), np.uint8)
+        frame = Frame(0, image, graphs.training_camera())
+        with closing(DepthPipeline.open(loaded)) as pipeline:
+            np.testing.assert_array_equal(pipeline.run([frame])[0].depth, 2.0)
+
+    @pytest.mark.parametrize('name', ['depth.onnx', 'depth.onnx.data'])
+    def test_a_flipped_bit_in_either_file_is_found(self, model, name):
+        data = bytearray((model.path / name).read_bytes())
+        data[len(data) // 2] ^= 4
+        (model.path / name).write_bytes(data)
+        with pytest.raises(ModelError, match=f'{name} is damaged'):
+            Model.load(model.path)
+
+    def test_both_are_needed(self, model):
+        (model.path / 'depth.onnx.data').unlink()
+        with pytest.raises(ModelError, match=r'depth\.onnx\.data is missing'):
+            Model.load(model.path)
+        (model.path / 'SHA256SUMS').unlink()
+        with pytest.raises(ModelError, match=r'depth\.onnx\.data is missing or lies elsewhere'):
+            Model.load(model.path)
+
+    def test_weights_without_a_checksum_are_not_trusted(self, model):
+        (model.path / 'SHA256SUMS').unlink()
+        with pytest.raises(ModelError, match=r'SHA256SUMS does not name depth\.onnx\.data'):
+            Model.load(model.path)
+
+    @pytest.mark.parametrize(
+        'location', ['../depth.onnx.data', '/etc/passwd', 'sub/depth.onnx.data', 'other.data']
+    )
+    def test_paths_lead_nowhere_else(self, model, location):
+        graph = onnx.load(model.depth_path, load_external_data=False)
+        for tensor in graph.graph.initializer:
+            for entry in tensor.external_data:
+                if entry.key == 'location':
+                    entry.value = location
+        model.depth_path.write_bytes(graph.SerializeToString())
+        write_checksums(model.path)
+        with pytest.raises(ModelError, match=r"allowed: 'depth\.onnx\.data' beside it") as caught:
+            Model.load(model.path)
+        assert repr(location) in str(caught.value)
+
+    def test_links_lead_nowhere_else(self, model):
+        data = model.path / 'depth.onnx.data'
+        data.rename(model.path.parent / 'weights')
+        data.symlink_to(model.path.parent / 'weights')
+        with pytest.raises(ModelError, match='is missing or lies elsewhere'):
+            Model.load(model.path)

@@ -1,5 +1,7 @@
 """The protobuf walk agrees with the onnx package and refuses everything else."""
 
+import contextlib
+
 import graphs
 import onnx
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from depth_ros.errors import ModelError
-from depth_ros.onnx_metadata import read_metadata
+from depth_ros.onnx_metadata import read_data_files, read_metadata
 
 FUNCTION_FIXTURE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -51,3 +53,33 @@ def test_refuses_a_git_lfs_pointer(tmp_path):
 def test_missing_file(tmp_path):
     with pytest.raises(ModelError, match='No such file'):
         read_metadata(tmp_path / 'none.onnx')
+
+
+@FUNCTION_FIXTURE
+@given(st.binary(max_size=200))
+@example(b'\x3a\x04\x2a\x02\x6a\x00')  # a graph with a tensor with an empty entry
+def test_garbage_names_no_files(tmp_path, content):
+    path = tmp_path / 'garbage.onnx'
+    path.write_bytes(content)
+    with contextlib.suppress(ModelError):
+        assert read_data_files(path) == frozenset()
+
+
+def test_graphs_within_graphs_end_somewhere(tmp_path):
+    """Each a node with an attribute that is a graph."""
+    inner = b''
+    for _ in range(200):
+        for tag in (b'\x32', b'\x2a', b'\x0a'):  # attribute.g, node.attribute, graph.node
+            inner = tag + _varint(len(inner)) + inner
+    path = tmp_path / 'deep.onnx'
+    path.write_bytes(b'\x3a' + _varint(len(inner)) + inner)
+    with pytest.raises(ModelError, match='more than 64 messages within each other'):
+        read_data_files(path)
+
+
+def _varint(value: int) -> bytes:
+    digits = b''
+    while value >= 0x80:
+        digits += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return digits + bytes([value])

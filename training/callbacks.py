@@ -9,16 +9,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import lightning.pytorch as pl
 import numpy as np
+from torch import Tensor
 
 from depth_ros.colorize import colorize_depth
 from depth_ros.errors import DepthRosError
 from training.data.batch import TARGET, Batch
-from training.tasks.self_supervised import SelfSupervisedTask
 
 LAST, BEST = 'last.ckpt', 'best.ckpt'
 PROCESSES = 'processes'
@@ -196,6 +196,14 @@ class Epochs(pl.Callback):
         self._progress(text)
 
 
+@runtime_checkable
+class DepthTask(Protocol):
+    """A task whose depth can be looked at."""
+
+    def predicted_depth(self, batch: Batch) -> Tensor:
+        """Depth of the targets, [B,H,W]."""
+
+
 class Pictures(pl.Callback):
     """After every validation, pictures/step_N.png: frames, their depth and truth side by side."""
 
@@ -218,10 +226,10 @@ class Pictures(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw it."""
-        assert isinstance(pl_module, SelfSupervisedTask)
+        assert isinstance(pl_module, DepthTask)
         if self._batch is None:
             return
-        depth_m = pl_module.terms(self._batch).depth_m[:, 0].float().cpu().numpy()
+        depth_m = pl_module.predicted_depth(self._batch).float().cpu().numpy()
         images = self._batch.images[:, TARGET].cpu().numpy()
         truth_m = self._batch.depth_m.cpu().numpy()
         rows = []

@@ -13,6 +13,7 @@ from depth_ros.parity import ACCEPTED
 from training.config import BagSource, TrainConfig
 from training.data.batch import Batch
 from training.data.module import FrameDataModule, TrainingData
+from training.export.graphs import disparity_graphs
 from training.export.model_folder import export_model
 from training.feature_phase import matched_weights
 from training.held_scale import HeldScale, measure_log_depths
@@ -75,7 +76,8 @@ def finish(
         motion = describe_motion(motions, unit)
     spec = make_spec(out.resolve().name, config, data.training, unit, source, motion)
     samples = render_samples(data.training)
-    report = export_model(networks.depth, networks.pose, spec, samples, out, unit)
+    graphs = disparity_graphs(networks.depth, networks.pose, spec, unit)
+    report = export_model(*graphs, spec, samples, out)
     if config.export.weights:
         save_weights(exported_state(task.state_dict()) | matched_weights(task.feature_net), out)
         save_settings(config, out)
@@ -150,7 +152,7 @@ def make_spec(
         motion=motion,
         licence=config.export.licence,
         training_run=(
-            f'depth_ros train, preset {config.name}, bags {_named(config.bags)}, '
+            f'depth_ros train, preset {config.name}, bags {named_bags(config.bags)}, '
             f'{run.epochs} epochs, seed {run.seed}, sources {sources}, '
             f'weights photometric {loss.photometric:g}, feature-metric {loss.feature_metric:g}, '
             f'depth {loss.depth:g}, motion {loss.motion:g}, velocity {loss.velocity:g}'
@@ -159,7 +161,7 @@ def make_spec(
     )
 
 
-def _named(bags: Sequence[BagSource]) -> str:
+def named_bags(bags: Sequence[BagSource]) -> str:
     """The bags' names; of many, the first ones and how many more."""
     names = [source.path.stem for source in bags[:_NAMED_BAGS]]
     more = len(bags) - len(names)

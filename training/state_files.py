@@ -22,14 +22,19 @@ _UNREADABLE = (
 _FOREIGN = re.compile(r'GLOBAL ([\w.]+)')
 
 
-def read_weights_file(path: Path) -> dict[str, Any]:
+def read_weights_file(path: Path, *, mapped: bool = False) -> dict[str, Any]:
     """What torch.save wrote: tensors and plain values by name. Runs no code of the file.
+
+    Args:
+        path: the file.
+        mapped: leave the tensors in the file until they are used, and do not change it meanwhile.
 
     Raises:
         ModelError: missing, damaged, no mapping, or with objects that only code could make.
     """
     try:
-        contents = torch.load(path, map_location='cpu', weights_only=True)
+        mapped = mapped and zipfile.is_zipfile(path)  # older files cannot be
+        contents = torch.load(path, map_location='cpu', weights_only=True, mmap=mapped)
     except FileNotFoundError:
         raise ModelError(f'{path} is missing') from None
     except _UNREADABLE as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,39 +10,18 @@ import yaml
 
 from depth_ros.errors import ConfigError
 from training.allocator import keep_freed_memory
-from training.callbacks import BEST, LAST, LOG_FIELDS, Pictures
+from training.callbacks import LAST
 from training.config import TrainConfig
 from training.config.strict import parse, to_plain
-from training.data.module import FrameDataModule, TrainingData, prepare_data
-from training.feature_phase import load_features, prepare_features
-from training.finish import finish, judged_batches
-from training.fitting import be_quiet, fit
-from training.held_scale import hold_scale, read_held_scale
-from training.initial import load_initial, load_task_weights
+from training.data.module import prepare_data
+from training.fitting import be_quiet
 from training.judge import judge_model
 from training.ranks import Ranks, launched_ranks
-from training.tasks.self_supervised import SelfSupervisedTask
+from training.run import Progress, Run, RunPaths
+from training.self_supervised_run import train_self_supervised
+from training.supervised_run import train_supervised
 
 CONFIG_FILE = 'config.yaml'
-Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class RunPaths:
-    """Where a run reads and writes.
-
-    Attributes:
-        out: model folder to make.
-        workdir: logs, pictures and checkpoints.
-        init: networks to start from: an official Monodepth2 folder, or a checkpoint or the
-            workdir of an earlier run; None: as the preset says.
-        resume: go on in workdir from its last checkpoint.
-    """
-
-    out: Path
-    workdir: Path
-    init: Path | None = None
-    resume: bool = False
 
 
 def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> None:
@@ -70,28 +47,13 @@ def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> No
     data = prepare_data(config, progress)
     if ranks.is_first:
         _mark_workdir(config, paths.workdir)
-    module = FrameDataModule(config, data, ranks)
-    features = prepare_features(config, paths.workdir, data, ranks, progress)
-    task = SelfSupervisedTask(config, data.training.fx, module.total_steps, ranks)
-    if features is not None and task.feature_net is not None:
-        load_features(task.feature_net, features)
-    if paths.init is not None and last is None:
-        load_initial(task, paths.init)
-        if config.export.hold_scale and ranks.is_first:
-            frames = judged_batches(config, data)
-            hold_scale(task, frames, paths.init, config.network.min_depth, paths.workdir)
-    task.start_means()
-    if config.run.channels_last:
-        task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    pictures = Pictures(paths.workdir)
-    fit(config, paths.workdir, task, module, LOG_FIELDS, [pictures], ranks, progress)
+    run = Run(config, paths, data, ranks, last, progress)
+    if config.supervised:
+        train_supervised(run)
+    else:
+        train_self_supervised(run)
     if not ranks.is_first:
         return
-    best = paths.workdir / BEST
-    if best.exists():
-        progress(f'exporting the best checkpoint, {best}')
-        load_task_weights(task, best)
-    finish(config, paths.out, task, data, progress, read_held_scale(paths.workdir))
     if config.export.evaluate:
         report = paths.workdir / 'evaluation'
         judge_model(config, data, paths.out, paths.init, report, progress)
@@ -157,4 +119,4 @@ def _say_nothing(_: str) -> None:
     """The first process tells for all."""
 
 
-__all__ = ['RunPaths', 'TrainingData', 'read_run_config', 'run_training']
+__all__ = ['RunPaths', 'read_run_config', 'run_training']

@@ -6,7 +6,6 @@ The graphs cannot serve for that: their batch norms are folded into the convolut
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,8 +15,10 @@ from torch import Tensor
 
 from depth_ros.errors import ModelError
 from depth_ros.model import write_checksums
+from depth_ros.npz import read_npz
 
 WEIGHTS_FILE = 'weights.npz'
+_LARGEST_BYTES = 16 << 30
 
 
 def save_weights(state: Mapping[str, Tensor], model_folder: Path) -> None:
@@ -51,8 +52,5 @@ def read_weights(model_folder: Path) -> dict[str, Tensor]:
             f'{model_folder} has no {WEIGHTS_FILE} to start from; give the checkpoint of its '
             f'training run'
         )
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ModelError(f'{path} is damaged: {error}') from None
+    arrays = read_npz(path, _LARGEST_BYTES)
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from training.config import BagSource, TrainConfig
 
 NAME = 'train'
-METHODS = ('monodepth2', 'featdepth')
+METHODS = ('monodepth2', 'featdepth', 'depth_pro', 'den')
+TRUTHS = ('measured', 'rendered', 'measured-relative', 'rendered-relative')
 HELP = 'train or fine-tune a model on bags'
 
 DESCRIPTION = """\
@@ -79,6 +80,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument('--first', type=int, help='first image of every bag, from 0')
     parser.add_argument('--last', type=int, help='the image after the last of every bag')
+    parser.add_argument(
+        '--truth', choices=TRUTHS, default=TRUTHS[0],
+        help='what the depth images of every bag are, for methods that treat truths differently '
+        '(default: %(default)s; a preset may say so of each bag)',
+    )  # fmt: skip
     group = parser.add_argument_group('topics of every bag (found where there is one choice)')
     group.add_argument('--image', metavar='TOPIC', help='images, raw or compressed')
     group.add_argument('--camera-info', metavar='TOPIC', help='their sensor_msgs/CameraInfo')
@@ -94,6 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train; 0 when the model was written."""
     try:
+        from training.config import BagTruth
         from training.config.presets import load_config
         from training.train import RunPaths, read_run_config, run_training
     except ImportError as error:
@@ -118,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
                 stereo_image_topic=args.stereo_image,
                 stereo_camera_info_topic=args.stereo_camera_info,
                 velocity_topic=args.velocity,
+                truth=BagTruth(args.truth),
             )
             for text in args.bag
         ]

@@ -25,7 +25,7 @@ from depth_ros.backends import BackendOptions, Device, open_backend
 from depth_ros.errors import ModelError
 from depth_ros.model import Model, ModelSpec, Precision
 from depth_ros.parity import ACCEPTED
-from training.export.graphs import DepthGraph, PoseGraph
+from training.export.graphs import DepthGraph, PoseGraph, disparity_graphs
 from training.export.half_precision import to_half_precision
 from training.export.model_folder import convert_to_half, export_model
 from training.geometry import disparity_to_depth, motion_to_transform
@@ -46,7 +46,7 @@ def nets() -> tuple[DepthNet, PoseNet]:
 @pytest.fixture(scope='module')
 def exported(nets: tuple[DepthNet, PoseNet], tmp_path_factory) -> Model:
     out = tmp_path_factory.mktemp('models') / 'tiny'
-    report = export_model(*nets, SPEC, SAMPLES, out)
+    report = export_model(*disparity_graphs(*nets, SPEC), SPEC, SAMPLES, out)
     assert report.depth_difference < 1e-4
     assert report.motion_difference is not None
     assert report.motion_difference < 1e-4
@@ -131,7 +131,7 @@ def test_unit_multiplies_depth_and_translation_alike(nets, exported: Model) -> N
 
 def test_half_size_depth_is_the_second_scale(nets, tmp_path: Path) -> None:
     spec = replace(SPEC, depth_width=WIDTH // 2, depth_height=HEIGHT // 2, motion=None)
-    export_model(nets[0], None, spec, SAMPLES, tmp_path / 'half_size')
+    export_model(*disparity_graphs(nets[0], None, spec), spec, SAMPLES, tmp_path / 'half_size')
     model = Model.load(tmp_path / 'half_size')
     assert model.pose_path is None
     images = frames(1, seed=5)
@@ -186,9 +186,9 @@ class TestHalfPrecision:
         """EfficientNet's ReLU6 has constants that turn half with its input."""
         torch.manual_seed(0)
         config = replace(CONFIG, backbone='tf_efficientnet_lite0')
-        report = export_model(
-            build_depth_net(config), None, replace(HALF, motion=None), SAMPLES, tmp_path / 'm'
-        )
+        spec = replace(HALF, motion=None)
+        graphs = disparity_graphs(build_depth_net(config), None, spec)
+        report = export_model(*graphs, spec, SAMPLES, tmp_path / 'm')
         assert report.depth_difference < 3e-2
 
     def test_weights_beyond_half_are_refused(self, exported: Model) -> None:
@@ -202,15 +202,16 @@ class TestHalfPrecision:
 def test_an_earlier_model_is_replaced_only_by_a_good_one(nets, tmp_path: Path) -> None:
     depth_net, out = nets[0], tmp_path / 'model'
     spec = replace(SPEC, motion=None)
+    graphs = disparity_graphs(depth_net, None, spec)
     depth_net.decoder.train()
-    export_model(depth_net, None, spec, SAMPLES, out)
+    export_model(*graphs, spec, SAMPLES, out)
     assert depth_net.decoder.training  # the networks are left as they were
     assert not depth_net.encoder.training
     depth_net.eval()
     with pytest.raises(ModelError, match=r'depth\.onnx differs from torch by .*allowed: 1e-12'):
-        export_model(depth_net, None, replace(spec, name='b', tolerance=1e-12), SAMPLES, out)
+        export_model(*graphs, replace(spec, name='b', tolerance=1e-12), SAMPLES, out)
     assert Model.load(out).spec.name == 'tiny'
-    export_model(depth_net, None, replace(spec, name='b'), SAMPLES, out)
+    export_model(*graphs, replace(spec, name='b'), SAMPLES, out)
     assert Model.load(out).spec.name == 'b'
     assert list(tmp_path.iterdir()) == [out]
 
@@ -223,8 +224,9 @@ def test_what_is_no_model_is_not_replaced(nets, tmp_path: Path, kind: str) -> No
     else:
         out.mkdir()
         (out / 'mine.txt').write_text('mine')
+    spec = replace(SPEC, motion=None)
     with pytest.raises(ModelError, match='is no model folder; not replaced'):
-        export_model(nets[0], None, replace(SPEC, motion=None), SAMPLES, out)
+        export_model(*disparity_graphs(nets[0], None, spec), spec, SAMPLES, out)
     assert out.exists()
 
 
@@ -244,5 +246,5 @@ def test_refuses_what_does_not_fit(
     nets, tmp_path: Path, spec: ModelSpec, samples: SampleFrames, message: str
 ) -> None:
     with pytest.raises(ModelError, match=message):
-        export_model(*nets, spec, samples, tmp_path / 'model')
+        export_model(*disparity_graphs(*nets, spec), spec, samples, tmp_path / 'model')
     assert not list(tmp_path.iterdir())

@@ -67,7 +67,7 @@ def test_the_auto_encoder_is_refused_as_a_model(tmp_path: Path) -> None:
         ('featdepth', ['--baseline', '-1'], r'baseline_m is -1\.0'),
         ('featdepth', ['--max-depth', '0.05'], r'max_depth is 0\.05'),
         ('monodepth2', ['--stereo'], '--stereo is for featdepth alone'),
-        ('monodepth2', ['--max-depth', '50'], '--max-depth is for featdepth alone'),
+        ('monodepth2', ['--max-depth', '50'], '--max-depth is for featdepth and depth_pro alone'),
     ],
 )
 def test_refuses_impossible_options(

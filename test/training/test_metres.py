@@ -248,6 +248,7 @@ class TestSources:
             images, torch.tensor([[9.0, 9.0, 3.5, 2.5]]).expand(count, 4),
             torch.tensor([[0.0, 0.0, 8.0, 6.0]]).expand(count, 4), torch.full((count, 6, 8), NAN),
             unknown, unknown, torch.ones(count, 2), stereo_T_target, torch.full((count, 2), NAN),
+            torch.zeros(count, dtype=torch.long),
         )  # fmt: skip
         return batch, images.permute(0, 1, 4, 2, 3).float() / 255
 
@@ -294,6 +295,7 @@ def rig() -> Batch:
         interval_s=torch.full((1, 2), 1 / 7.5),
         stereo_T_target=invert_transform(torch.from_numpy(right).float())[None],
         travelled_m=later_T_earlier[:, :3, 3].norm(dim=1)[None],
+        truth_kind=torch.zeros(1, dtype=torch.long),
     )
 
 

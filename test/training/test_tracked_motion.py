@@ -42,6 +42,7 @@ def batch() -> Batch:
         interval_s=torch.full((2, 2), 1 / 7.5),
         stereo_T_target=torch.full((2, 4, 4), float('nan')),
         travelled_m=torch.full((2, 2), float('nan')),
+        truth_kind=torch.zeros(2, dtype=torch.long),
     )
 
 

@@ -36,8 +36,9 @@ from depth_ros.synthetic import SyntheticBag, write_bag
 from training.config import BagSource, OptimizerConfig, Schedule, TrainConfig
 from training.config.presets import load_config
 from training.data.module import FrameDataModule, prepare_data
+from training.tasks.abs_rel import abs_rel
 from training.tasks.schedule import rate_factor
-from training.tasks.self_supervised import SelfSupervisedTask, abs_rel
+from training.tasks.self_supervised import SelfSupervisedTask
 from training.tasks.weight_mean import WeightMean
 from training.train import RunPaths, run_training
 from training.weights import read_weights

@@ -9,17 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from training.config.augment import AugmentConfig
-from training.config.data import BagSource, DataConfig, MotionMeasure, PairsConfig
+from training.config.data import BagSource, BagTruth, DataConfig, MotionMeasure, PairsConfig
+from training.config.den import DenTraining
+from training.config.depth_pro import DepthProPhase, DepthProTraining
 from training.config.features import FeatureMode, FeaturesConfig
 from training.config.loss import LossConfig, MotionTeacher
 from training.config.optimizer import OptimizerConfig, Schedule
+from training.config.require import require
 from training.config.run import ArithmeticPrecision, ExportConfig, Monitor, RunConfig
 from training.networks.build import NetworkConfig
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One run: sections as in the preset, see their classes."""
+    """One run: sections as in the preset, see their classes.
+
+    A section of a family that learns from true depth, such as depth_pro, stands in for network,
+    features and loss.
+    """
 
     name: str = 'custom'
     bags: tuple[BagSource, ...] = ()
@@ -32,13 +39,35 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     run: RunConfig = field(default_factory=RunConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
+    depth_pro: DepthProTraining | None = None
+    den: DenTraining | None = None
+
+    def __post_init__(self) -> None:
+        require(
+            self.depth_pro is None or self.den is None,
+            'depth_pro and den are both given; a run trains one network',
+        )
+
+    @property
+    def supervised(self) -> bool:
+        """Whether a network learns from true depth alone, without neighbours of its frames."""
+        return self.depth_pro is not None or self.den is not None
+
+    @property
+    def needs_neighbours(self) -> bool:
+        """Whether the frames before and after the target are looked at."""
+        return not self.supervised and self.loss.needs_neighbours
 
 
 __all__ = [
     'ArithmeticPrecision',
     'AugmentConfig',
     'BagSource',
+    'BagTruth',
     'DataConfig',
+    'DenTraining',
+    'DepthProPhase',
+    'DepthProTraining',
     'ExportConfig',
     'FeatureMode',
     'FeaturesConfig',

@@ -20,6 +20,18 @@ class MotionMeasure(enum.Enum):
     """Translation by the bag's odometry [m]."""
 
 
+class BagTruth(enum.Enum):
+    """What the depth images of a bag are."""
+
+    MEASURED = 'measured'
+    """Metres by a sensor: with holes and gross outliers, and not exact at edges."""
+    RENDERED = 'rendered'
+    """Metres, exact everywhere."""
+    MEASURED_RELATIVE = 'measured-relative'
+    """Up to a scale and a shift of inverse depth, as from images alone."""
+    RENDERED_RELATIVE = 'rendered-relative'
+
+
 @dataclass(frozen=True)
 class BagSource:
     """One bag, or a part of it.
@@ -34,6 +46,7 @@ class BagSource:
             or right, for loss.stereo; None: found in the bag.
         velocity_topic: odometry, twist or poses for loss.velocity; None: the odometry topic
             where one is given, else found in the bag.
+        truth: what its depth images are; asked by methods that treat truths differently.
     """
 
     path: Path
@@ -47,6 +60,7 @@ class BagSource:
     stereo_image_topic: str | None = None
     stereo_camera_info_topic: str | None = None
     velocity_topic: str | None = None
+    truth: BagTruth = BagTruth.MEASURED
 
     def __post_init__(self) -> None:
         require(self.first >= 0, f'first frame {self.first} must be 0 or more')

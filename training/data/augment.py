@@ -7,6 +7,7 @@ colours change only what the networks see (Godard et al., ICCV 2019, section 4).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ class Draws(NamedTuple):
             image, (x, y, size), float32 [B,3]; None: no zoom.
         brightness, contrast, saturation: factors [B].
         hue: angle [B] in radians.
+        blur: standard deviations [B] in pixels, 0 for none; None: nothing is blurred.
     """
 
     flip: Tensor
@@ -41,12 +43,19 @@ class Draws(NamedTuple):
     contrast: Tensor
     saturation: Tensor
     hue: Tensor
+    blur: Tensor | None = None
 
     def part(self, samples: slice) -> Draws:
         """Those of some samples."""
-        window = None if self.window is None else self.window[samples]
-        numbers = (self.brightness, self.contrast, self.saturation, self.hue)
-        return Draws(self.flip[samples], window, *(number[samples] for number in numbers))
+        return self._each(lambda values: values[samples])
+
+    def to(self, device: torch.device) -> Draws:
+        """The same as tensors of a device."""
+        return self._each(lambda values: values.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Draws:
+        """All of them changed alike, what is not drawn left out."""
+        return Draws(*(None if values is None else change(values) for values in self))  # type: ignore[arg-type]
 
 
 def draw(config: AugmentConfig, seed: int, step: int, batch_size: int) -> Draws:
@@ -55,6 +64,8 @@ def draw(config: AugmentConfig, seed: int, step: int, batch_size: int) -> Draws:
     flip = rng.random(batch_size) < config.flip
     size = 1 / rng.uniform(1, config.zoom, batch_size)
     corner = rng.random((batch_size, 2)) * (1 - size[:, None])
+    if config.zoom_centred:
+        corner = np.repeat(0.5 * (1 - size[:, None]), 2, 1)
     jittered = rng.random(batch_size) < config.jitter
 
     def factor(spread: float) -> np.ndarray:
@@ -64,6 +75,13 @@ def draw(config: AugmentConfig, seed: int, step: int, batch_size: int) -> Draws:
     saturation = factor(config.saturation)
     hue = (factor(config.hue) - 1) * 2 * math.pi
     window = np.concatenate([corner, size[:, None]], axis=1)
+    # Drawn last, each only where asked for: what was drawn before them stays as it was.
+    if config.zoom_share < 1:
+        window[rng.random(batch_size) >= config.zoom_share] = (0.0, 0.0, 1.0)
+    blur = None
+    if config.blur > 0:
+        sigma = rng.uniform(0, config.blur_sigma, batch_size)
+        blur = _float32(np.where(rng.random(batch_size) < config.blur, sigma, 0.0))
     return Draws(
         flip=torch.from_numpy(flip),
         window=_float32(window) if config.zoom > 1 else None,
@@ -71,14 +89,8 @@ def draw(config: AugmentConfig, seed: int, step: int, batch_size: int) -> Draws:
         contrast=_float32(contrast),
         saturation=_float32(saturation),
         hue=_float32(hue),
+        blur=blur,
     )
-
-
-def to_device(draws: Draws, device: torch.device) -> Draws:
-    """The draws as tensors of a device."""
-    window = None if draws.window is None else draws.window.to(device)
-    numbers = (draws.brightness, draws.contrast, draws.saturation, draws.hue)
-    return Draws(draws.flip.to(device), window, *(number.to(device) for number in numbers))
 
 
 def draw_for(
@@ -91,7 +103,7 @@ def draw_for(
     count = len(batch.images)
     own = slice(ranks.rank * count, (ranks.rank + 1) * count)
     draws = draw(config, seed, step, count * ranks.count).part(own)
-    return to_device(draws, batch.images.device)
+    return draws.to(batch.images.device)
 
 
 def augmented(
@@ -105,7 +117,26 @@ def augmented(
     """
     draws = draw_for(config, seed, step, batch, ranks)
     batch, images01 = change_geometry(batch, to_unit_images(batch.images), draws)
-    return batch, images01, change_colours(images01, draws)
+    coloured01 = change_colours(images01, draws)
+    return batch, images01, coloured01 if draws.blur is None else blurred(coloured01, draws.blur)
+
+
+def augmented_target(
+    config: AugmentConfig, seed: int, step: int, batch: Batch, ranks: Ranks = ALONE
+) -> tuple[Batch, Tensor]:
+    """The same of the targets alone.
+
+    Returns:
+        the batch with changed geometry and no other images, and what a network sees of it,
+        float32 [B,3,H,W].
+    """
+    draws = draw_for(config, seed, step, batch, ranks)
+    batch = batch._replace(images=batch.images[:, TARGET : TARGET + 1])
+    batch, images01 = change_geometry(batch, to_unit_images(batch.images), draws)
+    coloured01 = change_colours(images01, draws, target=0)
+    if draws.blur is not None:
+        coloured01 = blurred(coloured01, draws.blur)
+    return batch, coloured01[:, 0]
 
 
 def to_unit_images(images: Tensor) -> Tensor:
@@ -129,7 +160,7 @@ def change_geometry(batch: Batch, images01: Tensor, draws: Draws) -> tuple[Batch
     return _flip(batch, images01, draws.flip)
 
 
-def change_colours(images01: Tensor, draws: Draws) -> Tensor:
+def change_colours(images01: Tensor, draws: Draws, target: int = TARGET) -> Tensor:
     """Jitter brightness, contrast (about the target's mean), saturation and hue of [B,F,3,H,W].
 
     All four are affine in RGB, so that they are one 3x3 matrix and one offset a sample.
@@ -148,10 +179,30 @@ def change_colours(images01: Tensor, draws: Draws) -> Tensor:
     brightness = draws.brightness[:, None, None]
     contrast = draws.contrast[:, None, None]
     matrix = contrast * brightness * matrix
-    mean = images01[:, TARGET].mean((2, 3)) @ luma
+    mean = images01[:, target].mean((2, 3)) @ luma
     offset = (1 - draws.contrast) * draws.brightness * mean
     changed = torch.einsum('bij,bfjhw->bfihw', matrix, images01)
     return changed.add_(offset[:, None, None, None, None]).clamp_(0, 1)
+
+
+def blurred(images01: Tensor, sigma: Tensor) -> Tensor:
+    """Images [B,F,3,H,W] after Gaussians of standard deviations [B] pixels; 0 leaves an image."""
+    reach = max(1, math.ceil(2.5 * float(sigma.max())))
+    offsets = torch.arange(-reach, reach + 1, device=images01.device)
+    # A width of next to nothing is a filter that leaves the image.
+    kernels = torch.exp(-0.5 * (offsets / sigma.clamp(min=1e-3)[:, None]).square())
+    kernels = kernels / kernels.sum(1, keepdim=True)
+    count, frames, channels, height, width = images01.shape
+    filters = kernels.repeat_interleave(channels, 0)
+    flat = images01.transpose(0, 1).reshape(frames, count * channels, height, width)
+    for axis in (2, 3):
+        shape = (-1, 1, len(offsets), 1) if axis == 2 else (-1, 1, 1, len(offsets))
+        pad = (0, 0, reach, reach) if axis == 2 else (reach, reach, 0, 0)
+        flat = functional.conv2d(
+            functional.pad(flat, pad, mode='replicate'), filters.view(shape),
+            groups=count * channels,
+        )  # fmt: skip
+    return flat.view(frames, count, channels, height, width).transpose(0, 1)
 
 
 def _float32(values: np.ndarray) -> Tensor:

@@ -23,6 +23,7 @@ class Batch(NamedTuple):
         stereo_T_target: of the stereo partner, float32 [B,4,4]; NaN without one.
         travelled_m: distances between the camera's places at previous and target, target and
             next, as measured by odometry or a velocity, float32 [B,2].
+        truth_kind: place in BagTruth of what depth_m is, int64 [B].
     """
 
     images: Tensor
@@ -34,3 +35,4 @@ class Batch(NamedTuple):
     interval_s: Tensor
     stereo_T_target: Tensor
     travelled_m: Tensor
+    truth_kind: Tensor

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -108,6 +109,12 @@ class FrameCache:
         return float(np.linalg.norm(self.place_m[second] - self.place_m[first]))
 
 
+def default_cache_root() -> Path:
+    """Where caches lie if nothing else is said: ~/.cache/depth_ros/frames."""
+    home = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+    return Path(home).expanduser() / 'depth_ros' / 'frames'
+
+
 def open_cache(settings: CacheSettings, root: Path, progress: Progress) -> FrameCache:
     """The cache of these settings below `root`, built first where it is not there yet.
 
@@ -135,7 +142,8 @@ def _key(settings: CacheSettings) -> str:
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     stats = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     plain = to_plain(settings)
-    del plain['source']['weight']
+    # What changes nothing in a cache.
+    del plain['source']['weight'], plain['source']['truth']
     text = json.dumps([FORMAT, stats, plain], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

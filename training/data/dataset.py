@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from training.config import BagTruth
 from training.data.batch import Batch
 from training.data.cache import FrameCache
 from training.data.pairs import Target
@@ -25,6 +26,7 @@ class BagTargets:
     cache: FrameCache
     targets: Sequence[Target]
     weight: float = 1.0
+    truth: BagTruth = BagTruth.MEASURED
 
 
 class StepSampler(Sampler[list[tuple[int, int]]]):
@@ -99,7 +101,10 @@ class TripleDataset(Dataset[Batch]):
     def __init__(
         self, bags: Sequence[BagTargets], seed: int, small_motion_share: float = 0.0
     ) -> None:
-        self._samples = [(bag.cache, target) for bag in bags for target in bag.targets]
+        kinds = list(BagTruth)
+        self._samples = [
+            (bag.cache, target, kinds.index(bag.truth)) for bag in bags for target in bag.targets
+        ]
         self._stereo = any(bag.cache.partner_images is not None for bag in bags)
         self._seed = seed
         self._small_motion_share = small_motion_share
@@ -117,7 +122,7 @@ class TripleDataset(Dataset[Batch]):
         return Batch(*(torch.from_numpy(np.stack(field)) for field in fields))
 
     def _sample(self, position: int, index: int) -> tuple[np.ndarray, ...]:
-        cache, target = self._samples[index]
+        cache, target, truth_kind = self._samples[index]
         rng = np.random.default_rng([self._seed, position, 2])
         earlier, later = target.draw(rng, self._small_motion_share)
         frame = target.frame
@@ -143,6 +148,7 @@ class TripleDataset(Dataset[Batch]):
             (np.diff(stamps) * 1e-9).astype(np.float32),
             stereo_motion(cache.partner_right_m, frame),
             np.array(travelled, np.float32),
+            np.array(truth_kind),
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +12,9 @@ from torch.utils.data import DataLoader
 
 from depth_ros.camera import Intrinsics
 from depth_ros.errors import ConfigError
-from training.config import BagSource, MotionMeasure, TrainConfig
+from training.config import BagSource, BagTruth, MotionMeasure, TrainConfig
 from training.data.batch import Batch
-from training.data.cache import CacheSettings, FrameCache, open_cache
+from training.data.cache import CacheSettings, FrameCache, default_cache_root, open_cache
 from training.data.dataset import BagTargets, StepSampler, TripleDataset, all_at_once
 from training.data.pairs import find_targets, judge_pairs, single_targets, split_validation
 from training.ranks import ALONE, Ranks
@@ -98,8 +97,7 @@ def cache_root(config: TrainConfig) -> Path:
     """Folder that holds all caches."""
     if config.data.cache is not None:
         return config.data.cache.expanduser()
-    home = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
-    return Path(home).expanduser() / 'depth_ros' / 'frames'
+    return default_cache_root()
 
 
 class FrameDataModule(pl.LightningDataModule):
@@ -179,7 +177,7 @@ def _settings(
 ) -> CacheSettings:
     data = config.data
     return CacheSettings(
-        source=replace(source, weight=1.0),
+        source=replace(source, weight=1.0, truth=BagTruth.MEASURED),
         width=data.width,
         height=data.height,
         fit=data.fit,
@@ -205,7 +203,7 @@ def _split(
     """Targets to train and to validate on, and where there are none of the first, the reason."""
     data, reason = config.data, None
     kept = split_validation(len(cache), data.validation_share, data.validation_blocks)
-    if not config.loss.needs_neighbours:
+    if not config.needs_neighbours:
         seen = _seen_alone(config, cache)
         train, validation = single_targets(~kept & seen), single_targets(kept & seen)
         if not train:
@@ -225,15 +223,15 @@ def _split(
         if not train:
             reason = _no_motion(config, source, motion.largest)
     return (
-        BagTargets(cache, train, source.weight),
-        BagTargets(cache, validation, source.weight),
+        BagTargets(cache, train, source.weight, source.truth),
+        BagTargets(cache, validation, source.weight, source.truth),
         reason,
     )
 
 
 def _seen_alone(config: TrainConfig, cache: FrameCache) -> np.ndarray:
     """Frames that teach something without those before and after them, bool [n]."""
-    if config.loss.depth > 0 or not config.loss.stereo:
+    if config.supervised or config.loss.depth > 0 or not config.loss.stereo:
         return np.ones(len(cache), bool)
     if cache.partner_right_m is None:
         return np.zeros(len(cache), bool)
@@ -272,6 +270,10 @@ def _tell_near_start(
 
 
 def _check_truth(config: TrainConfig, data: TrainingData) -> None:
+    if config.supervised:
+        if not data.has_depth:
+            raise ConfigError(f'preset {config.name} learns from true depth, and no bag has any')
+        return
     if config.loss.depth > 0 and not data.has_depth:
         raise ConfigError(f'loss.depth is {config.loss.depth}, but no bag has depth images')
     if config.loss.uses_odometry and not data.has_poses:

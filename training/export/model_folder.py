@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from torch import nn
 
 from depth_ros.errors import ModelError
 from depth_ros.model import (
@@ -28,11 +27,10 @@ from depth_ros.model import (
     write_checksums,
 )
 from depth_ros.parity import ACCEPTED
-from training.export.graphs import DepthGraph, PoseGraph, ready_to_export, to_onnx
+from training.export.graphs import Graph, ready_to_export, to_onnx
 from training.export.half_precision import to_half_precision
+from training.export.onnx_files import MAX_FILE_BYTES, load_structure, save_graph
 from training.export.parity import check_parity
-from training.networks.depth_net import SCALES, DepthNet
-from training.networks.pose_net import PoseNet
 from training.samples import SampleFrames
 
 
@@ -59,39 +57,43 @@ class ExportReport:
 
 
 def export_model(
-    depth_net: DepthNet,
-    pose_net: PoseNet | None,
+    depth_graph: Graph,
+    pose_graph: Graph | None,
     spec: ModelSpec,
     samples: SampleFrames,
     out_folder: Path,
-    unit: float = 1.0,
+    max_file_bytes: int = MAX_FILE_BYTES,
 ) -> ExportReport:
     """Writes the model folder `out_folder`, replacing an earlier model there.
 
-    The depth range of the spec is the network's multiplied by unit, the number of spec units
-    that one unit of the networks is (36 where a network's 0.1 .. 100 means 3.6 .. 3600 m).
-    Precision, sizes and tolerance are taken from the spec; fp16 is mixed precision.
+    The graphs are those of training.export.graphs. Precision, sizes and tolerance are taken from
+    the spec; fp16 is mixed precision. A graph of more than max_file_bytes has its weights in a
+    file beside it.
 
-    Raises ModelError when the samples do not fit the spec, when a graph differs from torch by
-    more than the spec's tolerance, or when out_folder holds something else than a model.
+    Raises ModelError when the samples do not fit the spec or the graphs, when a graph differs
+    from torch by more than the spec's tolerance, or when out_folder holds something else than a
+    model.
+
+    The last sample of a graph that tells the field of view asks for depth by that.
     """
-    _check(spec, samples, pose_net)
-    finest = _decoder_level(spec, depth_net.finest_stride)
-    depth_graph = DepthGraph(depth_net, spec.min_depth, spec.max_depth, finest)
-    pose_graph = PoseGraph(pose_net, unit) if pose_net is not None else None
-    answers = _torch_answers(depth_graph, pose_graph, samples)
-    with replacing_folder(out_folder) as folder:
-        depth_model = to_onnx(depth_graph, ['image'], 'depth', spec)
-        onnx.helper.set_model_props(depth_model, {METADATA_KEY: spec.to_json()})
-        _save(depth_model, spec.precision, folder / DEPTH_FILE)
-        if pose_graph is not None:
-            pose_model = to_onnx(pose_graph, ['previous', 'current'], 'motion', spec)
-            _save(pose_model, spec.precision, folder / POSE_FILE)
+    _check(spec, samples, depth_graph, pose_graph)
+    if 'fov_deg' in depth_graph.outputs:
+        samples = samples.with_unknown_focal()
+    answers = _torch_answers(depth_graph, samples)
+    if pose_graph is not None:
+        answers |= _torch_answers(pose_graph, samples)
+    with replacing_folder(out_folder) as folder, _folder_beside(folder) as aside:
+        for graph, name in ((depth_graph, DEPTH_FILE), (pose_graph, POSE_FILE)):
+            if graph is not None:
+                model = to_onnx(graph, spec, aside)
+                _write(model, aside, spec, folder / name, max_file_bytes)
         np.savez_compressed(folder / SAMPLES_FILE, **answers)
         return _verified(folder, out_folder)
 
 
-def convert_to_half(model: Model, out_folder: Path) -> ExportReport:
+def convert_to_half(
+    model: Model, out_folder: Path, max_file_bytes: int = MAX_FILE_BYTES
+) -> ExportReport:
     """Writes a mixed-precision copy of a single-precision model, compared with its samples.
 
     Everything else in the folder is copied. Raises ModelError for a model that is not fp32 or
@@ -104,55 +106,57 @@ def convert_to_half(model: Model, out_folder: Path) -> ExportReport:
     tolerance = max(ACCEPTED[Precision.FP16], model.spec.tolerance)
     spec = replace(model.spec, precision=Precision.FP16, tolerance=tolerance)
     with replacing_folder(out_folder) as folder:
-        shutil.copytree(model.path, folder, dirs_exist_ok=True)
-        depth_model = onnx.load(model.depth_path)
-        onnx.helper.set_model_props(depth_model, {METADATA_KEY: spec.to_json()})
-        _save(depth_model, spec.precision, folder / DEPTH_FILE)
-        if model.pose_path is not None:
-            _save(onnx.load(model.pose_path), spec.precision, folder / POSE_FILE)
+        graphs = shutil.ignore_patterns('*.onnx', '*.onnx.data')
+        shutil.copytree(model.path, folder, ignore=graphs, dirs_exist_ok=True)
+        for path in (model.depth_path, model.pose_path):
+            if path is not None:
+                graph = load_structure(path)
+                _write(graph, model.path, spec, folder / path.name, max_file_bytes)
         return _verified(folder, out_folder)
 
 
 def _verified(folder: Path, out_folder: Path) -> ExportReport:
     write_checksums(folder)
     depth_difference, motion_difference = check_parity(Model.load(folder))
-    size = sum(path.stat().st_size for path in folder.glob('*.onnx'))
+    size = sum(path.stat().st_size for path in folder.glob('*.onnx*'))
     return ExportReport(out_folder, depth_difference, motion_difference, size)
 
 
-def _torch_answers(
-    depth_graph: DepthGraph, pose_graph: PoseGraph | None, samples: SampleFrames
-) -> dict[str, np.ndarray]:
-    answers = {'image': samples.image, 'depth': _answer(depth_graph, samples.image)}
-    if pose_graph is not None:
-        answers |= {
-            'previous': samples.previous,
-            'current': samples.current,
-            'motion': _answer(pose_graph, samples.previous, samples.current),
-        }
-    return answers
-
-
 @torch.no_grad()
-def _answer(graph: nn.Module, *images: np.ndarray) -> np.ndarray:
+def _torch_answers(graph: Graph, samples: SampleFrames) -> dict[str, np.ndarray]:
+    """The samples that a graph takes, and what it answers to them."""
+    inputs = samples.of(graph.inputs)
     with ready_to_export(graph):
-        return graph(*(torch.from_numpy(image) for image in images)).numpy()
+        answer = graph(*(torch.from_numpy(array) for array in inputs.values()))
+    answers = (answer,) if len(graph.outputs) == 1 else answer
+    return inputs | {name: one.numpy() for name, one in zip(graph.outputs, answers)}
 
 
-def _save(model: onnx.ModelProto, precision: Precision, path: Path) -> None:
-    if precision is Precision.FP16:
-        model = to_half_precision(model)
-    try:
-        onnx.save(model, path)
-    except OSError as error:
-        raise ModelError(f'cannot write {path}: {error.strerror}') from error
+@contextmanager
+def _folder_beside(folder: Path) -> Iterator[Path]:
+    """Takes large weights on their way."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        yield Path(name)
 
 
-def _check(spec: ModelSpec, samples: SampleFrames, pose_net: PoseNet | None) -> None:
+def _write(
+    model: onnx.ModelProto, weights: Path, spec: ModelSpec, path: Path, max_file_bytes: int
+) -> None:
+    """Write a graph whose large weights may lie in the folder `weights`."""
+    if spec.precision is Precision.FP16:
+        model = to_half_precision(model, weights)
+    if path.name == DEPTH_FILE:
+        onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    save_graph(model, path, weights, max_file_bytes)
+
+
+def _check(
+    spec: ModelSpec, samples: SampleFrames, depth_graph: Graph, pose_graph: Graph | None
+) -> None:
     if spec.precision not in ACCEPTED:
         allowed = ', '.join(precision.value for precision in ACCEPTED)
         raise ModelError(f'cannot export {spec.precision.value}; allowed: {allowed}')
-    if (pose_net is None) != (spec.motion is None):
+    if (pose_graph is None) != (spec.motion is None):
         raise ModelError('a spec has a motion exactly where the model has a pose network')
     for image in (samples.image, samples.previous, samples.current):
         expected = (spec.height, spec.width, 3)
@@ -162,18 +166,11 @@ def _check(spec: ModelSpec, samples: SampleFrames, pose_net: PoseNet | None) -> 
             )
     if len(samples.previous) != len(samples.current):
         raise ModelError('samples have different numbers of previous and current frames')
-
-
-def _decoder_level(spec: ModelSpec, finest_stride: int) -> int:
-    for level in range(SCALES):
-        stride = finest_stride << level
-        if (spec.depth_width * stride, spec.depth_height * stride) == (spec.width, spec.height):
-            return level
-    strides = ', '.join(f'1/{finest_stride << level}' for level in range(SCALES))
-    raise ModelError(
-        f'depth of {spec.depth_width}x{spec.depth_height} from {spec.width}x{spec.height}; '
-        f'the decoder answers at {strides} of the size'
-    )
+    if 'intrinsics' in depth_graph.inputs:
+        found = samples.intrinsics
+        if found is None or found.dtype != np.float32 or found.shape != (len(samples.image), 4):
+            told = 'missing' if found is None else f'{found.dtype} {found.shape}'
+            raise ModelError(f'intrinsics of the samples are {told}; need float32 [n, 4]')
 
 
 @contextmanager

@@ -11,7 +11,10 @@ from training.data.module import FrameDataModule, prepare_data
 from training.finish import finish
 from training.held_scale import read_held_scale
 from training.initial import load_task_weights
+from training.recipes.make import make_recipe
+from training.supervised_run import finish_supervised, load_supervised
 from training.tasks.self_supervised import SelfSupervisedTask
+from training.tasks.supervised import SupervisedTask
 from training.train import read_run_config
 
 
@@ -31,6 +34,13 @@ def export_run(
         raise ConfigError(f'{workdir} holds no checkpoint yet')
     data = prepare_data(config, progress)
     steps = FrameDataModule(config, data).total_steps
+    if config.supervised:
+        recipe = make_recipe(config, data.training)
+        supervised = SupervisedTask(config, recipe, steps)
+        supervised.start_mean()
+        load_supervised(supervised, found[0])
+        finish_supervised(config, out, supervised, data, progress)
+        return
     task = SelfSupervisedTask(config, data.training.fx, steps)
     task.start_means()
     load_task_weights(task, found[0])

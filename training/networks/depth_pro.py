@@ -23,14 +23,16 @@ _WIDTH_STEP = max(HEAD_SHRINKS, FOV_SHRINKS)
 class DepthProConfig:
     """What a Depth Pro network is made of. The defaults are the published network's.
 
-    vit: timm's name of all its ViTs, whose patches become 16 pixels. window_px: side of the image
-    that a ViT sees; the whole image's is four times that. windows: windows to a side of the image
-    at full and at half scale. latent_blocks: blocks of the ViT, from 0, whose answers become the
-    two finest features. widths: channels of the encoder's three other features. width: channels
-    of the decoder and of the two finest features. fov_head: whether the field of view is told.
+    vit: timm's name of all its ViTs, whose patches become 16 pixels. vit_depth: number of their
+    blocks; None: as timm has them. window_px: side of the image that a ViT sees; the whole image's
+    is four times that. windows: windows to a side of the image at full and at half scale.
+    latent_blocks: blocks of the ViT, from 0, whose answers become the two finest features. widths:
+    channels of the encoder's three other features. width: channels of the decoder and of the two
+    finest features. fov_head: whether the field of view is told.
     """
 
     vit: str = 'vit_large_patch14_dinov2'
+    vit_depth: int | None = None
     window_px: int = 384
     windows: tuple[int, int] = (5, 3)
     latent_blocks: tuple[int, int] = (5, 11)
@@ -94,12 +96,14 @@ class DepthPro(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = DepthProEncoder(
-            config.vit, config.grids, config.latent_blocks, config.width, config.widths
+            config.vit, config.vit_depth, config.grids, config.latent_blocks, config.width,
+            config.widths,
         )
         self.decoder = DepthProDecoder(self.encoder.channels, config.width)
         self.head = make_head(config.width)
         self.fov = (
-            FovHead(config.vit, config.window_px, config.width) if config.fov_head else None
+            FovHead(config.vit, config.vit_depth, config.window_px, config.width)
+            if config.fov_head else None
         )
 
     def forward(self, image01: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -34,6 +34,7 @@ class DepthProEncoder(nn.Module):
     def __init__(
         self,
         vit: str,
+        vit_depth: int | None,
         grids: Sequence[WindowGrid],
         latent_blocks: tuple[int, int],
         latent_width: int,
@@ -42,7 +43,7 @@ class DepthProEncoder(nn.Module):
         """Make the layers.
 
         Args:
-            vit: of a timm model, see make_vit.
+            vit, vit_depth: of a timm model, see make_vit.
             grids: windows at full, half and quarter scale; the last is one window.
             latent_blocks: the blocks of the ViT that give the first two features, ascending, the
                 first block being 0.
@@ -57,8 +58,8 @@ class DepthProEncoder(nn.Module):
         self.grids = tuple(grids)
         self.latent_blocks = latent_blocks
         self.channels = (latent_width, latent_width, *widths)
-        self.patch_encoder = make_vit(vit, window_px)
-        self.image_encoder = make_vit(vit, window_px)
+        self.patch_encoder = make_vit(vit, window_px, vit_depth)
+        self.image_encoder = make_vit(vit, window_px, vit_depth)
         blocks = len(self.patch_encoder.blocks)
         if latent_blocks[1] >= blocks:
             raise ConfigError(

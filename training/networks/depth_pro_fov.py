@@ -23,11 +23,11 @@ class FovHead(nn.Module):
     network and leaves it as it is.
     """
 
-    def __init__(self, vit: str, window_px: int, width: int) -> None:
+    def __init__(self, vit: str, vit_depth: int | None, window_px: int, width: int) -> None:
         """Make the layers.
 
         Args:
-            vit: of a timm model, see make_vit.
+            vit, vit_depth: of a timm model, see make_vit.
             window_px: side of the ViT's image.
             width: channels of the feature, a multiple of FOV_SHRINKS.
 
@@ -36,7 +36,7 @@ class FovHead(nn.Module):
         """
         super().__init__()
         self.window_px = window_px
-        transformer = make_vit(vit, window_px)
+        transformer = make_vit(vit, window_px, vit_depth)
         tokens = transformer.patch_embed.grid_size[0]
         self.encoder = nn.Sequential(transformer, nn.Linear(transformer.embed_dim, width // 2))
         self.downsample = nn.Sequential(

@@ -6,7 +6,7 @@ are those of Oquab et al., DINOv2, TMLR 2024.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import timm
 from timm.layers import resample_abs_pos_embed
@@ -20,21 +20,25 @@ from training.networks.depth_pro_windows import PATCH_PX
 _PATCHES, _POSITIONS, _MASK = 'patch_embed.proj.weight', 'pos_embed', 'mask_token'
 
 
-def make_vit(name: str, image_px: int) -> VisionTransformer:
+def make_vit(name: str, image_px: int, depth: int | None = None) -> VisionTransformer:
     """A ViT with random weights for square images, patches of 16 pixels, without classifier.
 
-    Its attention is timm's fused one.
+    Its attention is timm's fused one. depth: number of blocks; None: as timm has them.
 
     Raises:
-        ConfigError: a name that timm does not know, or whose tokens are not one for the class
-            and one for each patch, with positions learnt for all and a norm at the end.
+        ConfigError: a depth below 1, a name that timm does not know, or whose tokens are not one
+            for the class and one for each patch, with positions learnt for all and a norm at the
+            end.
     """
     if not timm.is_model(name):
         raise ConfigError(f'vit {name!r} is not known to timm')
+    if depth is not None and depth < 1:
+        raise ConfigError(f'vit_depth is {depth}; need 1 or more')
+    changes: dict[str, Any] = {} if depth is None else {'depth': depth}
     try:
         vit = timm.create_model(
             name, num_classes=0, global_pool='', img_size=image_px, patch_size=PATCH_PX,
-            dynamic_img_size=False,
+            dynamic_img_size=False, **changes,
         )  # fmt: skip
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         raise ConfigError(f'vit {name!r} cannot be made for Depth Pro: {error}') from error

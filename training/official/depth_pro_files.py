@@ -49,7 +49,7 @@ def read_official_depth_pro(path: Path, config: DepthProConfig = PUBLISHED) -> D
 
 def load_official_depth_pro(path: Path, net: DepthPro) -> None:
     """Fill a network from a file. Raises ModelError as read_official_depth_pro does."""
-    state = read_weights_file(path)
+    state = read_weights_file(path, mapped=True)
     if not is_official_file(state):
         raise ModelError(f'{path} has no keys {_NETWORK}*: no file of Depth Pro')
     if net.fov is not None and not holds_fov_head(state):

@@ -7,6 +7,7 @@ from depth_ros.camera import Intrinsics
 from depth_ros.errors import ConfigError
 from depth_ros.model import Fit, ModelSpec, MotionSpec, Precision, ResizeFilter, ScaleKind
 from depth_ros.parity import ACCEPTED
+from training.export.graphs import disparity_graphs
 from training.export.model_folder import ExportReport, export_model
 from training.official.featdepth_files import PUBLISHED, read_official_featdepth
 from training.samples import render_samples
@@ -77,14 +78,11 @@ def import_featdepth(file: Path, out: Path, settings: FeatDepthImport) -> Export
         settings.height,
     )
     stride = official.depth_net.finest_stride
-    return export_model(
-        official.depth_net,
-        official.pose_net,
-        _spec(settings, camera, stride, out.name, file.name),
-        render_samples(camera),
-        out,
-        settings.unit_m or 1.0,
+    spec = _spec(settings, camera, stride, out.name, file.name)
+    graphs = disparity_graphs(
+        official.depth_net, official.pose_net, spec, settings.unit_m or 1.0
     )
+    return export_model(*graphs, spec, render_samples(camera), out)
 
 
 def _spec(

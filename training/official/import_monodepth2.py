@@ -7,6 +7,7 @@ from depth_ros.camera import Intrinsics
 from depth_ros.errors import ConfigError
 from depth_ros.model import Fit, ModelSpec, MotionSpec, Precision, ResizeFilter, ScaleKind
 from depth_ros.parity import ACCEPTED
+from training.export.graphs import disparity_graphs
 from training.export.model_folder import ExportReport, export_model
 from training.official.monodepth2_files import OfficialModel, read_official
 from training.samples import render_samples
@@ -68,14 +69,9 @@ def import_monodepth2(folder: Path, out: Path, settings: Monodepth2Import) -> Ex
     unit = 1.0
     if official.stereo:
         unit = (settings.baseline_m or _KITTI_BASELINE_M) / _NOMINAL_BASELINE
-    return export_model(
-        official.depth_net,
-        official.pose_net,
-        _spec(official, camera, unit, out.name, folder.name, settings.precision),
-        render_samples(camera),
-        out,
-        unit,
-    )
+    spec = _spec(official, camera, unit, out.name, folder.name, settings.precision)
+    graphs = disparity_graphs(official.depth_net, official.pose_net, spec, unit)
+    return export_model(*graphs, spec, render_samples(camera), out)
 
 
 def _spec(

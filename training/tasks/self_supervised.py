@@ -22,6 +22,7 @@ from training.networks.depth_net import DepthNet
 from training.networks.feature_net import FeatureNet, FrozenFeatures
 from training.networks.pose_net import PoseNet
 from training.ranks import ALONE, Ranks
+from training.tasks.abs_rel import abs_rel
 from training.tasks.objective import Networks, Objective, Terms
 from training.tasks.schedule import make_optimizer
 from training.tasks.weight_mean import WeightMean
@@ -88,6 +89,10 @@ class SelfSupervisedTask(pl.LightningModule):
         """The objective of the best networks on a batch as it is, without augmentation."""
         images01 = augment.to_unit_images(batch.images)
         return self.objective(self.best_networks, batch, images01, images01)
+
+    def predicted_depth(self, batch: Batch) -> Tensor:
+        """Depth of the targets [B,H,W] in the networks' unit, by the best networks."""
+        return self.terms(batch).depth_m[:, 0]
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """One step: augment, evaluate, log."""
@@ -157,21 +162,3 @@ def _make_features(config: TrainConfig) -> FeatureNet | FrozenFeatures | None:
     if features.mode is FeatureMode.JOINT:
         return build_feature_net(features.network)
     return build_frozen_features(features.network.backbone)
-
-
-def abs_rel(depth_m: Tensor, truth_m: Tensor, scaled: bool) -> Tensor:
-    """mean(|truth - depth| / truth) of every image, [B,H,W] each to [B]; NaN without truth.
-
-    Args:
-        depth_m: prediction.
-        truth_m: NaN where unknown.
-        scaled: bring the median of each prediction to that of its truth first.
-    """
-    known = torch.isfinite(truth_m) & (truth_m > 0)
-    nan = torch.full_like(truth_m, float('nan'))
-    truth = torch.where(known, truth_m, nan).flatten(1)
-    depth = torch.where(known, depth_m, nan).flatten(1)
-    if scaled:
-        ratio = truth.nanmedian(1).values / depth.nanmedian(1).values
-        depth = depth * ratio[:, None]
-    return ((depth - truth).abs() / truth).nanmean(1)

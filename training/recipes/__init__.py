@@ -1,0 +1,1 @@
+"""Families of networks that learn from true depth: how each is made, trained and exported."""

@@ -1,0 +1,148 @@
+"""A run that learns from true depth: its network, where that begins, and its model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from depth_ros.camera import Intrinsics
+from depth_ros.errors import ModelError
+from depth_ros.model import Model, ModelSpec, ScaleKind
+from depth_ros.parity import ACCEPTED
+from training.callbacks import BEST, Pictures
+from training.config import TrainConfig
+from training.data.module import FrameDataModule, TrainingData
+from training.export.model_folder import export_model
+from training.finish import named_bags
+from training.fitting import fit
+from training.model_settings import save_settings
+from training.recipes.make import make_recipe
+from training.run import Progress, Run
+from training.samples import render_samples
+from training.state_files import read_weights_file
+from training.tasks.supervised import SupervisedTask
+from training.weights import read_weights, save_weights
+
+_NET, _MEAN = 'net.', 'mean.mean.'
+
+
+def train_supervised(run: Run) -> None:
+    """Train, then export the best checkpoint; of several processes the first one exports.
+
+    Raises:
+        ConfigError: the settings do not fit each other.
+        ModelError: weights to begin with are missing or of another network.
+        DepthRosError: as fit.
+    """
+    config, paths, ranks = run.config, run.paths, run.ranks
+    module = FrameDataModule(config, run.data, ranks)
+    recipe = make_recipe(config, run.data.training)
+    task = SupervisedTask(config, recipe, module.total_steps, ranks)
+    if run.last is None:
+        if paths.init is None:
+            recipe.start(task.net)
+        else:
+            load_supervised(task, paths.init)
+    task.start_mean()
+    if config.run.channels_last:
+        task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    fit(
+        config, paths.workdir, task, module, task.fields, [Pictures(paths.workdir)], ranks,
+        run.progress,
+    )  # fmt: skip
+    if not ranks.is_first:
+        return
+    best = paths.workdir / BEST
+    if best.exists():
+        run.progress(f'exporting the best checkpoint, {best}')
+        load_supervised(task, best)
+    finish_supervised(config, paths.out, task, run.data, run.progress)
+
+
+def finish_supervised(
+    config: TrainConfig, out: Path, task: SupervisedTask, data: TrainingData, progress: Progress
+) -> None:
+    """Export, keep weights beside the graph.
+
+    Raises:
+        ModelError: the folder cannot be written, or the graph differs from torch.
+    """
+    task.eval()
+    spec = _spec(out.resolve().name, config, task, data.training)
+    graph = task.recipe.graph(task.best_net)
+    report = export_model(graph, None, spec, render_samples(data.training), out)
+    if config.export.weights:
+        state = task.best_net.state_dict()
+        save_weights({_NET + name: value for name, value in state.items()}, out)
+        save_settings(config, out)
+    progress(
+        f'{out}: {report.size_bytes / 1e6:.1f} MB, metric (depth truth), graph differs from torch '
+        f'by {report.depth_difference:.1e} at most'
+    )
+
+
+def load_supervised(task: SupervisedTask, source: Path) -> None:
+    """Fill the task's network, and its mean, from a checkpoint, a workdir, or a model.
+
+    Raises:
+        ModelError: nothing usable there, or another network.
+    """
+    state = _state_of(source)
+    task.recipe.fill(task.net, state, source)
+    if task.mean is not None:
+        task.mean.mean.load_state_dict(task.net.state_dict())
+
+
+def _state_of(source: Path) -> dict[str, Tensor]:
+    """The weights that an earlier run or model would export, under the network's own names."""
+    if (source / BEST).is_file():
+        source = source / BEST
+    if not source.is_file():
+        model = Model.load(source)
+        return _named(read_weights(model.path), _NET, model.path)
+    contents = read_weights_file(source)
+    state = contents.get('state_dict')
+    if not isinstance(state, Mapping):
+        # A bare state dict, as official files are.
+        return contents
+    has_mean = any(name.startswith(_MEAN) for name in state)
+    return _named(state, _MEAN if has_mean else _NET, source)
+
+
+def _named(state: Mapping[str, Tensor], prefix: str, source: Path) -> dict[str, Tensor]:
+    found = {n[len(prefix) :]: value for n, value in state.items() if n.startswith(prefix)}
+    if not found:
+        raise ModelError(f'{source} holds no network that was trained by true depth alone')
+    return found
+
+
+def _spec(
+    name: str, config: TrainConfig, task: SupervisedTask, training: Intrinsics
+) -> ModelSpec:
+    answers, run = task.recipe.answers, config.run
+    return ModelSpec(
+        name=name,
+        family=answers.family,
+        width=config.data.width,
+        height=config.data.height,
+        depth_width=answers.width,
+        depth_height=answers.height,
+        precision=config.export.precision,
+        min_depth=answers.min_depth_m,
+        max_depth=answers.max_depth_m,
+        scale=ScaleKind.METRIC,
+        scale_source='depth truth',
+        intrinsics=answers.intrinsics,
+        fit=config.data.fit,
+        resize_filter=config.data.resize_filter,
+        motion=None,
+        licence=config.export.licence,
+        training_run=(
+            f'depth_ros train, preset {config.name}, bags {named_bags(config.bags)}, '
+            f'{run.epochs} epochs, seed {run.seed}'
+        ),
+        tolerance=ACCEPTED[config.export.precision],
+    )
