@@ -14,6 +14,7 @@ from depth_ros.cli import (
     engine,
     evaluate,
     export,
+    fit_fusion,
     import_model,
     models,
     play,
@@ -61,6 +62,7 @@ VERBS: tuple[Verb, ...] = (
     evaluate,
     train,
     export,
+    fit_fusion,
     import_model,
     synthesize,
 )

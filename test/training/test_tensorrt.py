@@ -12,14 +12,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import tiny_depth_pro
 from tiny_networks import SAMPLES, SPEC, frames
 
 from depth_ros.backends import UNWATCHED, EngineOptions, LoadingCancelledError
 from depth_ros.cli.main import main
-from depth_ros.engines.building import build_engine, unsupported_operators
+from depth_ros.engines.building import build_engine
 from depth_ros.engines.library import Flavour, Log, find_library
 from depth_ros.errors import BackendError
 from depth_ros.model import Model, Precision
+from training.export.graphs import disparity_graphs
 from training.export.model_folder import convert_to_half, export_model
 from training.int8.graph import to_int8
 from training.networks.build import DecoderKind, NetworkConfig, build_depth_net, build_pose_net
@@ -33,7 +35,8 @@ FAMILIES = {
     'monodepth2, ResNet-50': replace(SMALL, backbone='resnet50'),
     'featdepth': replace(SMALL, decoder=DecoderKind.FEATDEPTH, pose_motions=1),
 }
-BUNDLED = 'lite0'
+DEPTH_PRO, BUNDLED = 'depth_pro', 'lite0'
+EVERY = (*FAMILIES, DEPTH_PRO, BUNDLED)
 ROOT = Path(__file__).parents[2]
 
 
@@ -51,13 +54,15 @@ def model_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Precisi
                 convert_to_half(make(family, Precision.FP32), out)
             elif family == BUNDLED:
                 return Model.load(BUNDLED)
+            elif family == DEPTH_PRO:
+                tiny_depth_pro.write_model(out)
             else:
                 config = FAMILIES[family]
                 half = 2 if config.decoder is DecoderKind.FEATDEPTH else 1
                 spec = replace(SPEC, depth_width=SPEC.width // half,
                                depth_height=SPEC.height // half)  # fmt: skip
                 nets = build_depth_net(config), build_pose_net(config)
-                export_model(*nets, spec, SAMPLES, out)
+                export_model(*disparity_graphs(*nets, spec), spec, SAMPLES, out)
             made[key] = Model.load(out)
         return made[key]
 
@@ -65,12 +70,11 @@ def model_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Precisi
 
 
 def graphs_of(model: Model) -> list[Path]:
-    assert model.pose_path is not None
-    return [model.depth_path, model.pose_path]
+    return [model.depth_path] + ([] if model.pose_path is None else [model.pose_path])
 
 
 @pytest.mark.parametrize('precision', [Precision.FP32, Precision.FP16], ids=lambda p: p.value)
-@pytest.mark.parametrize('family', [*FAMILIES, BUNDLED])
+@pytest.mark.parametrize('family', EVERY)
 def test_engines_build_for_every_architecture(model_of, family, precision):
     library = find_library()
     assert library.flavour is Flavour.RTX
@@ -87,13 +91,15 @@ def test_engines_build_for_every_architecture(model_of, family, precision):
 
 
 @pytest.mark.parametrize('precision', [Precision.FP32, Precision.FP16], ids=lambda p: p.value)
-@pytest.mark.parametrize('family', [*FAMILIES, BUNDLED])
+@pytest.mark.parametrize('family', EVERY)
 def test_inputs_and_outputs_are_what_the_backend_feeds(model_of, family, precision):
     library, model = find_library(), model_of(family, precision)
     api, spec = library.api, model.spec
+    of_any_camera = {'intrinsics': (np.float32, (-1, 4)), 'fov_deg': (np.float32, (-1,))}
     expected = [
         {'image': (np.uint8, (-1, spec.height, spec.width, 3)),
-         'depth': (np.float32, (-1, spec.depth_height, spec.depth_width))},
+         'depth': (np.float32, (-1, spec.depth_height, spec.depth_width)),
+         **(of_any_camera if family == DEPTH_PRO else {})},
         {'previous': (np.uint8, (-1, spec.height, spec.width, 3)),
          'current': (np.uint8, (-1, spec.height, spec.width, 3)),
          'motion': (np.float32, (-1, 6))},
@@ -125,12 +131,16 @@ def test_eight_bits_build(model_of, tmp_path):
 def test_every_operator_is_known_and_listed(model_of):
     operators = {
         node.op_type
-        for family in (*FAMILIES, BUNDLED)
+        for family in EVERY
         for precision in (Precision.FP32, Precision.FP16)
         for path in graphs_of(model_of(family, precision))
         for node in onnx.load(path).graph.node
     }
-    assert unsupported_operators(find_library(), operators) == []
+    library = find_library()
+    log = Log(library)
+    network = library.api.Builder(log.logger).create_network(0)
+    parser = library.api.OnnxParser(network, log.logger)
+    assert [name for name in operators if not parser.supports_operator(name)] == []
     text = (ROOT / 'docs' / 'engines.md').read_text()
     assert sorted(name for name in operators if f'`{name}`' not in text) == []
 
@@ -187,6 +197,13 @@ def test_what_the_real_library_refuses_is_one_line(tmp_path):
         with pytest.raises(BackendError, match=words) as caught:
             build_engine(library, file, options, UNWATCHED, target=target)
         assert '\n' not in str(caught.value)
+
+
+def test_the_verb_takes_a_model_of_any_camera(model_of, tmp_path, capsys):
+    model = model_of(DEPTH_PRO, Precision.FP16)
+    assert main(['engine', str(model.path), '--target', 'sm_89', '--out', str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count('not verified') == 1
+    assert [path.name for path in (tmp_path / 'sm_89').iterdir()] == ['depth.engine']
 
 
 def test_the_verb_writes_engines_for_other_gpus(tmp_path, capsys):
