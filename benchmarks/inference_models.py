@@ -9,6 +9,7 @@ import torch
 from depth_ros.camera import Intrinsics
 from depth_ros.model import Fit, Model, ModelSpec, MotionSpec, Precision, ResizeFilter, ScaleKind
 from depth_ros.parity import ACCEPTED
+from training.export.graphs import disparity_graphs
 from training.export.model_folder import export_model
 from training.networks.build import NetworkConfig, build_depth_net, build_pose_net
 from training.networks.depth_net import DepthNet
@@ -65,5 +66,5 @@ def random_model(
         training_run='random weights',
         tolerance=ACCEPTED[Precision.FP32],
     )
-    export_model(depth_net, pose_net, spec, samples, out)
+    export_model(*disparity_graphs(depth_net, pose_net, spec), spec, samples, out)
     return depth_net, pose_net, Model.load(out)

@@ -12,6 +12,7 @@ class BrightnessBackend(ImmediateBackend):
 
     description = 'brightness'
     input_names = ('image', 'intrinsics')
+    output_names = ('depth',)
 
     def __init__(self, per_column=None):
         self.inputs = []

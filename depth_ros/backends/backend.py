@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,6 +18,11 @@ class Backend(abc.ABC):
     """Why this is not the runtime or device that would have been better; empty where it is."""
 
     @property
+    def max_batch(self) -> int:
+        """Most frames that the runtime computes at once; submit divides what is more."""
+        return sys.maxsize
+
+    @property
     @abc.abstractmethod
     def description(self) -> str:
         """What it really runs on, for people."""
@@ -25,6 +31,11 @@ class Backend(abc.ABC):
     @abc.abstractmethod
     def input_names(self) -> tuple[str, ...]:
         """Names of the graph's inputs."""
+
+    @property
+    @abc.abstractmethod
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the graph's outputs."""
 
     @abc.abstractmethod
     def submit(self, inputs: Mapping[str, np.ndarray]) -> None:

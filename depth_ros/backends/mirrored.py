@@ -37,6 +37,16 @@ class MirroredBackend(ImmediateBackend):
         """See Backend."""
         return self._backend.input_names
 
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """See Backend."""
+        return self._backend.output_names
+
+    @property
+    def max_batch(self) -> int:
+        """See Backend."""
+        return self._backend.max_batch
+
     def compute(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See ImmediateBackend; outputs besides `depth` are those of the image as it is."""
         outputs = {name: value.copy() for name, value in self._backend.run(inputs).items()}

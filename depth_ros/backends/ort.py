@@ -10,6 +10,7 @@ import numpy as np
 
 from depth_ros.backends.backend import ImmediateBackend
 from depth_ros.backends.cores import physical_cores
+from depth_ros.backends.eight_bits import ort_settings
 from depth_ros.backends.options import BackendOptions, Device
 from depth_ros.errors import BackendError
 
@@ -40,6 +41,8 @@ class OrtBackend(ImmediateBackend):
         settings.log_severity_level = _ERRORS_ONLY
         # Threads that spin while they wait take the cores from the rest of the robot.
         settings.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        for name, value in ort_settings().items():
+            settings.add_session_config_entry(name, value)
         providers = _providers(options.device, onnxruntime.get_available_providers())
         try:
             self._session = onnxruntime.InferenceSession(
@@ -74,6 +77,11 @@ class OrtBackend(ImmediateBackend):
     def input_names(self) -> tuple[str, ...]:
         """See Backend."""
         return tuple(entry.name for entry in self._session.get_inputs())
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """See Backend."""
+        return tuple(self._output_names)
 
     def compute(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See ImmediateBackend."""

@@ -90,6 +90,7 @@ class TrtBackend(Backend):
         self._pending: list[dict[str, np.ndarray]] | None = None
         self._flying: _Run | None = None
         self._shaped_for = 0
+        self._runs_since_shaped = 0
         self._runtime: Any = None
         self._config: Any = None
         self._engine: Any = None
@@ -112,8 +113,13 @@ class TrtBackend(Backend):
         return tuple(tensor.name for tensor in self._tensors if tensor.is_input)
 
     @property
+    def output_names(self) -> tuple[str, ...]:
+        """See Backend."""
+        return tuple(tensor.name for tensor in self._tensors if not tensor.is_input)
+
+    @property
     def max_batch(self) -> int:
-        """Most frames of one run of the engine; submit divides what is more."""
+        """See Backend."""
         return self._max_batch
 
     def submit(self, inputs: Mapping[str, np.ndarray]) -> None:
@@ -267,6 +273,7 @@ class TrtBackend(Backend):
         else:
             self._enqueue(run)
         self._flying = run
+        self._runs_since_shaped += 1
 
     def _land(self) -> dict[str, np.ndarray]:
         run, self._flying = self._flying, None
@@ -274,7 +281,10 @@ class TrtBackend(Backend):
             raise BackendError('nothing was submitted')
         self._gpu.synchronize(self._stream)
         key = (run.frames, run.slot)
-        if self._records and key not in self._graphs:
+        # Frames of several cameras come in changing numbers: what changes again at once is not
+        # worth a recording.
+        settled = self._runs_since_shaped > _SLOTS
+        if self._records and settled and key not in self._graphs:
             self._record(run)
         return run.outputs
 
@@ -316,6 +326,7 @@ class TrtBackend(Backend):
             if not self._context.set_input_shape(name, host.shape):
                 raise BackendError(f'TensorRT refuses {name} {host.shape}: {self._reason()}')
         self._shaped_for = run.frames
+        self._runs_since_shaped = 0
 
     def _run_of(self, frames: int, slot: int) -> _Run:
         run = self._runs.get((frames, slot))

@@ -74,18 +74,6 @@ def build_engine(
     return BuiltEngine(bytes(engine), b'' if cache is None else bytes(cache.serialize()))
 
 
-def unsupported_operators(library: Library, operators: set[str]) -> list[str]:
-    """Those operators that the library's ONNX parser does not know.
-
-    Raises:
-        BackendError: the parser cannot be asked.
-    """
-    api, log = library.api, Log(library)
-    builder = api.Builder(log.logger)
-    parser = api.OnnxParser(builder.create_network(0), log.logger)
-    return sorted(name for name in operators if not parser.supports_operator(name))
-
-
 def _network_flags(library: Library, options: EngineOptions) -> int:
     if options.fp16:
         if not library.has_fp16_flag:

@@ -24,12 +24,14 @@ from typing import Any, TextIO
 from depth_ros.backends.loading import Loading, LoadingCancelledError
 from depth_ros.backends.options import EngineOptions
 from depth_ros.errors import BackendError
+from depth_ros.model import data_file_of
 from depth_ros.whole_files import write_whole
 
 CACHE_VARIABLE = 'DEPTH_ROS_ENGINES'
 """Environment variable: folder of the engines instead of ~/.cache/depth_ros/engines."""
-SUFFIX, REFUSED_SUFFIX = '.engine', '.refused'
-_TIMINGS_SUFFIX, _KERNELS_SUFFIX, _LOCK_SUFFIX = '.timings', '.kernels', '.lock'
+SUFFIX = '.engine'
+_REFUSED_SUFFIX, _LOCK_SUFFIX = '.refused', '.lock'
+_TIMINGS_SUFFIX, _KERNELS_SUFFIX = '.timings', '.kernels'
 MAX_BYTES = 4 << 30
 """Of all engines together; the ones not used for longest go first."""
 _MAGIC = b'depth_ros engine 1\n'
@@ -58,6 +60,10 @@ class EngineKey:
         text = json.dumps(dataclasses.asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
+    def file_name(self, graph: str) -> str:
+        """Of the engine of an ONNX file of that name, in the cache."""
+        return f'{Path(graph).stem}-{self.digest}{SUFFIX}'
+
 
 @dataclass(frozen=True)
 class EngineRecord:
@@ -75,11 +81,6 @@ class EngineRecord:
     difference: float | None
     """Relative difference from ONNX Runtime; None where it is not verified yet."""
     allowed: float | None
-
-    @property
-    def file_name(self) -> str:
-        """Of the engine in the cache."""
-        return f'{Path(self.graph).stem}-{self.key.digest}{SUFFIX}'
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def graph_sha256(onnx_path: Path) -> str:
     """
     digest = hashlib.sha256()
     try:
-        for path in (onnx_path, onnx_path.with_name(f'{onnx_path.name}.data')):
+        for path in (onnx_path, data_file_of(onnx_path)):
             if path == onnx_path or path.is_file():
                 with path.open('rb') as file:
                     while block := file.read(1 << 20):
@@ -205,7 +206,7 @@ class EngineCache:
         Raises:
             OSError: the disk is full or read-only; then nothing is left behind.
         """
-        path = self.folder / record.file_name
+        path = self._path(record.key, record.graph)
         write_whole(path, pack_engine(record, engine), mode=0o600)
         self._refusal(record.key, record.graph).unlink(missing_ok=True)
         self.prune(self._max_bytes, keep=path)
@@ -309,10 +310,10 @@ class EngineCache:
             yield
 
     def _path(self, key: EngineKey, graph: str) -> Path:
-        return self.folder / f'{Path(graph).stem}-{key.digest}{SUFFIX}'
+        return self.folder / key.file_name(graph)
 
     def _refusal(self, key: EngineKey, graph: str) -> Path:
-        return self._path(key, graph).with_suffix(REFUSED_SUFFIX)
+        return self._path(key, graph).with_suffix(_REFUSED_SUFFIX)
 
     def _timings(self, key: EngineKey) -> Path:
         text = f'{key.flavour}\n{key.version}\n{key.gpu}\n{key.compute_capability}'

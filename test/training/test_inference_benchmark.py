@@ -14,21 +14,21 @@ import torch
 from tiny_networks import HEIGHT, WIDTH
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.inference import (
-    build_peak,
+from benchmarks.fma_peak import build_peak, measure_peak
+from benchmarks.inference_subjects import (
     bundled_graphs,
     count_multiply_adds,
     depth_runs,
     eager,
-    measure_peak,
-    parse_size,
     pictures,
     plain_depth,
     plain_pose,
     pose_runs,
 )
 from benchmarks.plain_networks import PlainNetworks
+from benchmarks.sizes import parse_size
 from depth_ros.backends import BackendKind, BackendOptions, Device, open_backend
+from depth_ros.backends.eight_bits import sums_bytes_exactly
 from depth_ros.errors import DepthRosError
 from depth_ros.model import DEFAULT_MODEL, Model
 from training.export.graphs import DepthGraph, PoseGraph
@@ -103,7 +103,7 @@ def test_openvino_computes_the_bundled_networks_in_eight_bits_as_onnx_runtime_do
             with closing(open_backend(eight, BackendOptions(kind, Device.CPU, 1))) as backend:
                 answers.append(np.concatenate([backend.run(run)[output] for run in runs]))
                 if kind is BackendKind.OPENVINO:
-                    assert ', int8' in backend.description
+                    assert (', int8' in backend.description) == sums_bytes_exactly()
         expected, found = answers
         assert np.abs(found - expected).mean() < allowed * np.abs(expected).mean()
 
@@ -112,8 +112,9 @@ def test_openvino_computes_the_bundled_networks_in_eight_bits_as_onnx_runtime_do
 def test_the_peak_is_of_this_machine(tmp_path: Path) -> None:
     program = build_peak(tmp_path)
     peaks = measure_peak(program, 1, 20)
-    assert 1e9 < peaks['fp32'] < 1e12
-    assert all(rate > peaks['fp32'] for name, rate in peaks.items() if name != 'fp32')
+    # Not which is highest: AVX-512 multiplies bfloat16 at half the rate of fp32 on some CPUs.
+    assert set(peaks) <= {'fp32', 'bf16', 'int8'}
+    assert all(1e8 < rate < 1e13 for rate in peaks.values())
 
 
 def test_the_peak_without_a_compiler_is_an_error(

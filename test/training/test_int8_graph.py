@@ -11,8 +11,10 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from tiny_networks import SAMPLES, SPEC, contrasted_networks, frames
 
+from depth_ros.backends.eight_bits import ort_settings
 from depth_ros.errors import ModelError
 from depth_ros.model import Model
+from training.export.graphs import disparity_graphs
 from training.export.model_folder import export_model
 from training.int8 import graph as int8_graph
 from training.int8.bias_correction import correct_biases
@@ -29,7 +31,7 @@ POSE_INPUTS = [
 @pytest.fixture(scope='module')
 def single(tmp_path_factory) -> Model:
     out: Path = tmp_path_factory.mktemp('models') / 'tiny'
-    export_model(*contrasted_networks(), SPEC, SAMPLES, out)
+    export_model(*disparity_graphs(*contrasted_networks(), SPEC), SPEC, SAMPLES, out)
     return Model.load(out)
 
 
@@ -50,8 +52,11 @@ def either(request: pytest.FixtureRequest) -> ModelProto:
 
 
 def run(model: ModelProto, **inputs: np.ndarray) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    for name, value in ort_settings().items():
+        options.add_session_config_entry(name, value)
     session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=['CPUExecutionProvider']
+        model.SerializeToString(), options, providers=['CPUExecutionProvider']
     )
     return session.run(None, inputs)[0]
 

@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from depth_ros.backends.eight_bits import ort_settings
 from training.export.onnx_graph import CONVOLUTION
 from training.int8.calibration import Inputs
 
@@ -57,6 +58,8 @@ def _channel_means(
     )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
+    for name, value in ort_settings().items():
+        options.add_session_config_entry(name, value)
     session = onnxruntime.InferenceSession(
         part.SerializeToString(), options, providers=['CPUExecutionProvider']
     )

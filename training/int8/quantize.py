@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from depth_ros.model import (
 )
 from depth_ros.pipeline import DepthPipeline
 from training.config import BagSource
+from training.data.cache import default_cache_root
 from training.export.model_folder import replacing_folder
 from training.export.parity import check_parity, refuse_above
 from training.int8.calibration import CalibrationFrames, Inputs, read_calibration_frames
@@ -109,7 +109,7 @@ def convert_to_int8(
         raise ModelError(f'{model.path} is {model.spec.precision.value}; need an fp32 model')
     if not model.samples():
         raise ModelError(f'{model.path} has no {SAMPLES_FILE} to check the result with')
-    frames = read_calibration_frames(model.spec, source, rectify, _cache_root(), progress)
+    frames = read_calibration_frames(model.spec, source, rectify, default_cache_root(), progress)
     with replacing_folder(out_folder) as folder:
         shutil.copytree(model.path, folder, dirs_exist_ok=True)
         progress(f'calibrating on {len(frames.calibrated.depth)} frames of {source.path}')
@@ -125,11 +125,6 @@ def convert_to_int8(
             refuse_above(report.motion_difference, tolerance, what)
         check_parity(eight)
     return replace(report, path=out_folder)
-
-
-def _cache_root() -> Path:
-    home = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
-    return Path(home).expanduser() / 'depth_ros' / 'frames'
 
 
 def _spec(spec: ModelSpec, source: BagSource, frames: int, tolerance: float) -> ModelSpec:

@@ -122,9 +122,6 @@ class OnnxParser:
     def get_error(self, index):
         return self._errors[index]
 
-    def supports_operator(self, name):
-        return onnx.defs.has(name)
-
 
 class _Profile:
     def __init__(self):
