@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from depth_ros.camera import Intrinsics
-from depth_ros.errors import BagError, CameraError
+from depth_ros.errors import BagError
+from depth_ros.lens import Lens
 from depth_ros.pipeline import Frame
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
@@ -19,45 +17,6 @@ VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.webm', '.m4v')
 FRAME_ID = 'camera_optical_frame'
 _FIRST_STAMP_NS = 1_000_000_000
 """Not 0, which means 'the latest' to tf."""
-
-
-@dataclass(frozen=True)
-class FieldOfView:
-    """A camera known by its horizontal field of view: square pixels, axis through the centre."""
-
-    horizontal_deg: float
-
-    def __post_init__(self) -> None:
-        """Refuse angles that a pinhole camera cannot have.
-
-        Raises:
-            CameraError: not between 1 and 170 degrees.
-        """
-        if not 1.0 <= self.horizontal_deg <= 170.0:
-            raise CameraError(f'horizontal field of view {self.horizontal_deg} degrees: '
-                              'need 1 to 170')
-
-    def at(self, width: int, height: int) -> Intrinsics:
-        """The intrinsics of images of this size."""
-        focal = width / 2 / math.tan(math.radians(self.horizontal_deg) / 2)
-        return Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)
-
-
-@dataclass(frozen=True)
-class PinholeValues:
-    """A camera known by fx, fy, cx, cy in pixels of the images."""
-
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-
-    def at(self, width: int, height: int) -> Intrinsics:
-        """The intrinsics of images of this size."""
-        return Intrinsics(self.fx, self.fy, self.cx, self.cy, width, height)
-
-
-Lens = FieldOfView | PinholeValues
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -79,18 +38,16 @@ def read_images(paths: list[Path], lens: Lens, rate_hz: float) -> Iterator[Frame
     Raises:
         BagError: a file is no image, or its size differs from the first one's.
     """
-    intrinsics = None
+    size = None
     for index, path in enumerate(paths):
         image = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if image is None:
             raise BagError(f'{path} cannot be read as an image')
         height, width = image.shape[:2]
-        if intrinsics is None:
-            intrinsics = lens.at(width, height)
-        elif (width, height) != (intrinsics.width, intrinsics.height):
+        if (width, height) != (size := size or (width, height)):
             raise BagError(f'{path} is {width}x{height}, the images before it are '
-                           f'{intrinsics.width}x{intrinsics.height}')
-        yield _frame(image, index, rate_hz, intrinsics)
+                           f'{size[0]}x{size[1]}')
+        yield _frame(image, index, rate_hz, lens)
 
 
 def video_size(path: Path) -> tuple[int, float]:
@@ -114,14 +71,11 @@ def read_video(path: Path, lens: Lens, rate_hz: float) -> Iterator[Frame]:
     video = _open_video(path)
     try:
         index = 0
-        intrinsics = None
         while True:
             more, image = video.read()
             if not more:
                 return
-            if intrinsics is None:
-                intrinsics = lens.at(image.shape[1], image.shape[0])
-            yield _frame(image, index, rate_hz, intrinsics)
+            yield _frame(image, index, rate_hz, lens)
             index += 1
     finally:
         video.release()
@@ -134,6 +88,7 @@ def _open_video(path: Path) -> cv2.VideoCapture:
     return video
 
 
-def _frame(image_bgr: np.ndarray, index: int, rate_hz: float, intrinsics: Intrinsics) -> Frame:
+def _frame(image_bgr: np.ndarray, index: int, rate_hz: float, lens: Lens) -> Frame:
     stamp_ns = _FIRST_STAMP_NS + round(index / rate_hz * 1e9)
-    return Frame(stamp_ns, cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB), intrinsics, FRAME_ID)
+    image = cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB)
+    return Frame(stamp_ns, image, lens.intrinsics(image), FRAME_ID)

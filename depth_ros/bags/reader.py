@@ -14,6 +14,7 @@ from rosbags.rosbag2 import Reader as Reader2
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from depth_ros.bags.bounds import bound_messages, require_inside
 from depth_ros.errors import BagError
 
 _FILE_ENDINGS = ('.mcap', '.db3', '.bag')
@@ -50,12 +51,15 @@ class BagReader:
         """
         self.path = Path(path)
         file = _storage(self.path)
+        if file.is_dir():
+            require_inside(file, _storage_files(file))
         _check_size(file)
         self._is_ros1 = file.suffix == '.bag'
         self._stores: dict[str, Typestore] = {}
         try:
             self._reader: Reader1 | Reader2 = Reader1(file) if self._is_ros1 else Reader2(file)
             self._reader.open()
+            _bound(self._reader, file)
         except Exception as error:
             # The parsers meet damaged bytes with whatever exception happens to result.
             raise BagError(f'bag {self.path} cannot be opened: {_one_line(error)}') from None
@@ -204,7 +208,7 @@ def _storage(path: Path) -> Path:
         return path
     if (path / 'metadata.yaml').exists():
         return path
-    files = sorted(f for f in path.iterdir() if f.suffix in _FILE_ENDINGS)
+    files = _storage_files(path)
     if len(files) == 1:
         return files[0]
     if files:
@@ -213,6 +217,18 @@ def _storage(path: Path) -> Path:
             f'or mend it with: ros2 bag reindex {path}'
         )
     raise BagError(f'folder {path} is not a bag: it has no metadata.yaml and no bag file')
+
+
+def _storage_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix in _FILE_ENDINGS)
+
+
+def _bound(reader: Reader1 | Reader2, path: Path) -> None:
+    if isinstance(reader, Reader1):
+        return
+    files = _storage_files(path) if path.is_dir() else [path]
+    storages = getattr(reader.storage, 'storages', [reader.storage])
+    bound_messages(storages, sum(file.stat().st_size for file in files))
 
 
 def _check_size(path: Path) -> None:
