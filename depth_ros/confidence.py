@@ -11,16 +11,22 @@ _SHRINK = 2
 _SSIM_WEIGHT = 0.85
 _C1, _C2 = 0.01**2, 0.03**2
 _WINDOW = (3, 3)
+_AVERAGED = (9, 9)
+"""Pixels over which the difference of the pictures is averaged."""
+_DIFFERENCE = 0.1
+"""At this one confidence is 1/e: those of right depths are a tenth to a half of it."""
 
 
 class ReprojectionConfidence:
-    """Per-pixel photometric agreement of two frames of one camera.
+    """Per-pixel confidence by the photometric agreement of two frames of one camera.
 
     Each pixel of the current frame is carried by its depth and the motion into the previous frame;
     what is found there is compared by the measure that self-supervised networks are trained with,
     0.85 SSIM and 0.15 absolute difference (Godard et al., Digging Into Self-Supervised Monocular
-    Depth Estimation, ICCV 2019), on half the network's resolution. Agreement is necessary for a
-    right depth, not sufficient: on plain walls, and without parallax, everything agrees.
+    Depth Estimation, ICCV 2019), on half the network's resolution. One pixel alone agrees by
+    chance, so the difference is averaged over a window; confidence is exp(-difference / 0.1).
+    Agreement is necessary for a right depth, not sufficient: on plain walls, and without parallax,
+    everything agrees.
     """
 
     def __init__(self, intrinsics: Intrinsics) -> None:
@@ -71,8 +77,11 @@ class ReprojectionConfidence:
         with np.errstate(divide='ignore', invalid='ignore'):
             u /= w
             v /= w
-            seen = (w > 0) & (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)
-        u[~seen] = v[~seen] = 0.0
+            # Written so that NaN is unseen.
+            seen = (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1) & (w > 0)
+        unseen = ~seen
+        np.putmask(u, unseen, 0.0)
+        np.putmask(v, unseen, 0.0)
         found = cv2.remap(
             previous,
             u,
@@ -80,22 +89,49 @@ class ReprojectionConfidence:
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        agreement = 1.0 - photometric_difference(found, current)
-        agreement[~seen] = np.nan
-        return agreement
+        difference = _averaged(photometric_difference(found, current), seen)
+        return np.exp(difference * np.float32(-1.0 / _DIFFERENCE))
+
+
+def _averaged(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Mean of the known values in a window around each known one; NaN at the others."""
+    weights = known.astype(np.float32)
+    values *= weights
+    sums = cv2.blur(values, _AVERAGED, borderType=cv2.BORDER_CONSTANT)
+    counts = cv2.blur(weights, _AVERAGED, borderType=cv2.BORDER_CONSTANT)
+    np.putmask(counts, ~known, np.nan)
+    return sums / counts
 
 
 def photometric_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """0.85 (1 - SSIM) / 2 + 0.15 |a - b| of two pictures float32 [H,W] in 0..1; within 0..1."""
     mean_a, mean_b = _blurred(a), _blurred(b)
+    # In place: what is measured here is the memory, not the arithmetic.
     products = mean_a * mean_b
-    squares = mean_a * mean_a + mean_b * mean_b
-    covariance = _blurred(a * b) - products
-    variances = _blurred(a * a + b * b) - squares
-    similarity = (2.0 * products + _C1) * (2.0 * covariance + _C2)
-    similarity /= (squares + _C1) * (variances + _C2)
-    dissimilarity = np.clip(0.5 - 0.5 * similarity, 0.0, 1.0)
-    return _SSIM_WEIGHT * dissimilarity + (1.0 - _SSIM_WEIGHT) * cv2.absdiff(a, b)
+    mean_a *= mean_a
+    mean_b *= mean_b
+    mean_a += mean_b
+    squares = mean_a
+    covariance = _blurred(a * b)
+    covariance -= products
+    sums = a * a
+    sums += b * b
+    variances = _blurred(sums)
+    variances -= squares
+    products *= 2.0
+    products += _C1
+    covariance *= 2.0
+    covariance += _C2
+    squares += _C1
+    variances += _C2
+    products *= covariance
+    squares *= variances
+    dissimilarity = np.divide(products, squares, out=products)
+    dissimilarity *= -0.5
+    dissimilarity += 0.5
+    np.maximum(dissimilarity, 0.0, out=dissimilarity)
+    np.minimum(dissimilarity, 1.0, out=dissimilarity)
+    return cv2.addWeighted(dissimilarity, _SSIM_WEIGHT, cv2.absdiff(a, b), 1.0 - _SSIM_WEIGHT, 0.0)
 
 
 def _blurred(picture: np.ndarray) -> np.ndarray:

@@ -8,15 +8,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from depth_ros.backends import UNWATCHED, Backend, BackendOptions, Loading, open_backend
+from depth_ros.backends import (
+    UNWATCHED,
+    Backend,
+    BackendOptions,
+    CpuPrecision,
+    Loading,
+    open_backend,
+)
 from depth_ros.backends.mirrored import MirroredBackend
 from depth_ros.camera import Intrinsics
 from depth_ros.errors import BackendError
 from depth_ros.model import Model, ModelSpec
-from depth_ros.parity import depth_case, motion_case
+from depth_ros.parity import BF16_ACCEPTED, compare_with_training, depth_case, motion_case
 from depth_ros.view import View
 
 _MAX_VIEWS = 16
+_ROUNDING = 0.01
+"""By so much, relatively, the coarsest arithmetic may lift depth above the model's range."""
+_FOCAL_UNKNOWN = 0.0
+"""Instead of fx it asks a graph that tells the field of view for depth by that."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +43,32 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Question:
+    """One frame for the networks, in their size."""
+
+    pixels: np.ndarray
+    """uint8 [1,height,width,3], by `View.to_network`."""
+    view: View
+    """Which made them."""
+    previous: np.ndarray | None = None
+    """uint8 [1,height,width,3], an earlier frame of the same view that the pose network is to
+    compare it with; None: it is not asked."""
+
+
+@dataclass(frozen=True)
 class NetworkAnswer:
-    """The depth network's answer to one frame."""
+    """The networks' answer to one frame."""
 
     depth: np.ndarray
     """float32 [h,w] over the whole network input in the model's unit, corrected for the camera's
-    focal length; NaN where it is not positive and finite."""
+    focal length; NaN where it is not positive, or beyond the model's range."""
     view: View
     """Where the camera's pixels lie in it."""
+    motion: np.ndarray | None = None
+    """float64 [6], axis-angle [rad] and translation in the model's unit, previous_T_current,
+    corrected for the camera's focal length; None where it was not asked for."""
+    fov_deg: float | None = None
+    """The camera's horizontal field of view as the network sees it; None where it tells none."""
 
 
 class DepthPipeline:
@@ -52,6 +81,7 @@ class DepthPipeline:
         self._pose = pose
         self._views: dict[Intrinsics, View] = {}
         self._takes_intrinsics = 'intrinsics' in depth.input_names
+        self._farthest = np.float32(spec.max_depth * (1.0 + _ROUNDING))
 
     @classmethod
     def open(
@@ -103,6 +133,18 @@ class DepthPipeline:
         """Whether the model knows egomotion."""
         return self._pose is not None
 
+    @property
+    def tells_fov(self) -> bool:
+        """Whether the model estimates the field of view of a camera that nobody calibrated."""
+        tied = self.spec.intrinsics is not None
+        return self._takes_intrinsics and not tied and 'fov_deg' in self._depth.output_names
+
+    @property
+    def max_batch(self) -> int:
+        """Most frames that both networks compute at once."""
+        backends = (self._depth, self._pose)
+        return min(backend.max_batch for backend in backends if backend is not None)
+
     def view_of(self, intrinsics: Intrinsics) -> View:
         """The view that the networks have of a camera."""
         view = self._views.get(intrinsics)
@@ -125,8 +167,30 @@ class DepthPipeline:
         batch = np.empty((len(frames), self.spec.height, self.spec.width, 3), np.uint8)
         for frame, view, out in zip(frames, views, batch):
             view.to_network(frame.image, out, self.spec.resize_filter)
-        depths = self.depth(batch, views)
-        return [NetworkAnswer(depth, view) for depth, view in zip(depths, views)]
+        depths, fovs_deg = self._look(batch, views)
+        return [
+            NetworkAnswer(depth, view, fov_deg=fov_deg)
+            for depth, view, fov_deg in zip(depths, views, fovs_deg)
+        ]
+
+    def fov_deg(self, image: np.ndarray) -> float:
+        """The horizontal field of view [degrees] of the camera that took an image.
+
+        Args:
+            image: uint8 [H,W,3] RGB of a camera with square pixels.
+
+        Raises:
+            BackendError: the model tells none (see tells_fov), or the runtime failed.
+        """
+        height, width = image.shape[:2]
+        # The view of a model that is tied to no camera does not depend on the focal length.
+        anyone = Intrinsics(width, width, (width - 1) / 2, (height - 1) / 2, width, height)
+        view = View.fit(anyone, self.spec.width, self.spec.height, self.spec.fit)
+        pixels = view.to_network(image, resize_filter=self.spec.resize_filter)
+        (fov_deg,) = self._look(pixels[None], [view], focal_known=False)[1]
+        if fov_deg is None:
+            raise BackendError(f'model {self.spec.name!r} tells no field of view')
+        return fov_deg
 
     def depth(self, images: np.ndarray, views: Sequence[View]) -> np.ndarray:
         """Run the depth network.
@@ -141,55 +205,92 @@ class DepthPipeline:
         Raises:
             BackendError: the runtime failed, or answered something else than the spec tells.
         """
+        return self._look(images, views)[0]
+
+    def _look(
+        self, images: np.ndarray, views: Sequence[View], *, focal_known: bool = True
+    ) -> tuple[np.ndarray, list[float | None]]:
+        """See depth; and NetworkAnswer.fov_deg of each."""
         inputs = {'image': images}
         if self._takes_intrinsics:
             cameras = [view.network_intrinsics for view in views]
             inputs['intrinsics'] = np.array(
-                [(k.fx, k.fy, k.cx, k.cy) for k in cameras], np.float32
+                [(k.fx if focal_known else _FOCAL_UNKNOWN, k.fy, k.cx, k.cy) for k in cameras],
+                np.float32,
             )
-        depth = self._depth.run(inputs)['depth']
+        answer = self._depth.run(inputs)
+        depth = answer['depth']
         expected = (len(images), self.spec.depth_height, self.spec.depth_width)
         if depth.shape != expected:
             raise BackendError(
                 f'model {self.spec.name!r} answered depth of shape {depth.shape}, '
                 f'its spec tells {expected}'
             )
-        factors = np.array([view.focal_factor for view in views], np.float32)
-        if np.any(factors != 1.0):
-            depth *= factors[:, None, None]
-        unusable = ~((depth > 0) & (depth < np.inf))
-        if unusable.any():
-            depth[unusable] = np.nan
-        return depth
+        nearest, farthest = np.minimum.reduce(depth, None), np.maximum.reduce(depth, None)
+        if not (nearest > 0 and farthest <= self._farthest):  # or some of it is NaN
+            depth[~((depth > 0) & (depth <= self._farthest))] = np.nan
+        factors = [view.focal_factor for view in views]
+        if any(factor != 1.0 for factor in factors):
+            depth *= np.array(factors, np.float32)[:, None, None]
+        if 'fov_deg' not in answer:
+            return depth, [None] * len(views)
+        told = zip(views, answer['fov_deg'])
+        return depth, [view.camera_fov_deg(float(fov_deg)) for view, fov_deg in told]
+
+    def ask(self, questions: Sequence[Question]) -> list[NetworkAnswer]:
+        """Run both networks once on frames of any cameras; on a GPU they run at the same time.
+
+        Returns:
+            The answers, in order; depth is valid until the next but one call.
+
+        Raises:
+            BackendError: the runtime failed, or a motion is asked for that no network knows.
+        """
+        pairs = [question for question in questions if question.previous is not None]
+        if pairs:
+            previous = [question.previous for question in pairs if question.previous is not None]
+            self.begin_motion(_joined(previous), _joined([pair.pixels for pair in pairs]))
+        views = [question.view for question in questions]
+        pictures = _joined([question.pixels for question in questions])
+        depths, fovs_deg = self._look(pictures, views)
+        motions = iter(self.end_motion([pair.view for pair in pairs]) if pairs else ())
+        return [
+            NetworkAnswer(
+                depth,
+                question.view,
+                None if question.previous is None else next(motions),
+                fov_deg,
+            )
+            for question, depth, fov_deg in zip(questions, depths, fovs_deg)
+        ]
 
     def begin_motion(self, previous: np.ndarray, current: np.ndarray) -> None:
-        """Start the pose network on one pair of frames of one camera; a GPU goes on meanwhile.
+        """Start the pose network on pairs of frames; a GPU goes on meanwhile.
 
         Args:
-            previous: uint8 [1,height,width,3] of the network's size.
-            current: the same of the later frame.
+            previous: uint8 [N,height,width,3] of the network's size.
+            current: the same of the later frames.
 
         Raises:
             BackendError: the model has no pose network, or the runtime failed.
         """
         self._pose_network.submit({'previous': previous, 'current': current})
 
-    def end_motion(self, view: View) -> np.ndarray:
+    def end_motion(self, views: Sequence[View]) -> np.ndarray:
         """Take the answer to begin_motion.
 
         Args:
-            view: the view that made both pictures.
+            views: the N views, each of which made both pictures of a pair.
 
         Returns:
-            float64 [6], axis-angle [rad] and translation in the model's unit,
-            previous_T_current, corrected for the camera's focal length.
+            float64 [N,6], see NetworkAnswer.motion.
 
         Raises:
             BackendError: nothing was begun, or the runtime failed.
         """
-        motion = self._pose_network.wait()['motion'][0].astype(np.float64)
-        motion[:3] /= view.focal_factor
-        return motion
+        motions = self._pose_network.wait()['motion'].astype(np.float64)
+        motions[:, :3] /= np.array([view.focal_factor for view in views])[:, None]
+        return motions
 
     @property
     def _pose_network(self) -> Backend:
@@ -207,6 +308,34 @@ class DepthPipeline:
         if self._pose is not None:
             self._pose.warm_up()
 
+    def blank_question(self) -> Question:
+        """A frame without content, which costs what any other costs."""
+        spec = self.spec
+        width, height = spec.width, spec.height
+        middle = Intrinsics(width, width, (width - 1) / 2, (height - 1) / 2, width, height)
+        pixels = np.ones((1, height, width, 3), np.uint8)
+        view = self.view_of(spec.intrinsics or middle)
+        return Question(pixels, view, pixels if self.has_pose else None)
+
+    def check(self, model: Model, options: BackendOptions) -> None:
+        """See that the networks answer what their spec tells, and to samples what training told.
+
+        Args:
+            model: whose networks these are; one without samples is believed.
+            options: what they run on.
+
+        Raises:
+            WrongAnswersError: they are too far from training.
+            DepthRosError: they answer something else, the samples are damaged, or the runtime
+                failed.
+        """
+        self.ask([self.blank_question()])
+        coarse = options.cpu_precision is CpuPrecision.BF16
+        least = BF16_ACCEPTED if coarse else 0.0
+        compare_with_training(self._depth, model.depth_path, depth_case(model), least)
+        if self._pose is not None and model.pose_path is not None:
+            compare_with_training(self._pose, model.pose_path, motion_case(model), least)
+
     def close(self) -> None:
         """Give back the networks' memory; nothing may be run afterwards."""
         try:
@@ -214,3 +343,8 @@ class DepthPipeline:
         finally:
             if self._pose is not None:
                 self._pose.close()
+
+
+def _joined(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures [1,H,W,3] as a batch; a single one as it lies."""
+    return pictures[0] if len(pictures) == 1 else np.concatenate(pictures)

@@ -85,6 +85,14 @@ class OdometryState:
     """Resets so far; whenever it grows, the world is a new one."""
     reset_reason: str
 
+    @property
+    def text(self) -> str:
+        """For people: whether it follows, and why the world is not the first one."""
+        if not self.resets:
+            return self.tracking.value
+        anew = f'started anew {self.resets} times, last: {self.reset_reason}'
+        return f'{self.tracking.value}; {anew}'
+
 
 @dataclass(frozen=True)
 class OdometrySettings:

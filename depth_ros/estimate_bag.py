@@ -29,6 +29,8 @@ class Contents:
     """Organised clouds /points, coloured by the image."""
     images: bool = False
     """The rectified image on the pixels of the depth, JPEG."""
+    confidence: bool = False
+    """/confidence/image, of the frames that can be judged."""
 
 
 class EstimateWriter:
@@ -53,6 +55,9 @@ class EstimateWriter:
                         bag_messages.image(stamp, frame, estimate.depth_m, '32FC1'))
         self._bag.write('/depth/camera_info', bag_messages.CAMERA_INFO, stamp,
                         bag_messages.camera_info(stamp, frame, estimate.intrinsics))
+        if estimate.confidence is not None and self._contents.confidence:
+            self._bag.write('/confidence/image', bag_messages.IMAGE, stamp,
+                            bag_messages.image(stamp, frame, estimate.confidence, '32FC1'))
         if estimate.odometry is not None:
             self._write_odometry(estimate.odometry, frame)
         if estimate.image is not None and self._contents.images:

@@ -18,8 +18,8 @@ class Grid(Protocol):
     def intrinsics(self) -> Intrinsics:
         """Of the output's pixels."""
 
-    def depth(self, depth: np.ndarray) -> np.ndarray:
-        """A depth map float32 [h,w] as a new one on the output's pixels, NaN where not seen."""
+    def depth(self, depth: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """A depth map float32 [h,w] on the pixels of `out`, or of a new one; NaN if not seen."""
 
     def confidence(self, confidence: np.ndarray) -> np.ndarray:
         """A map float32 [h,w] as a new one on the output's pixels, NaN where not seen."""
@@ -40,9 +40,9 @@ class CameraGrid:
         """See Grid."""
         return self._view.camera
 
-    def depth(self, depth: np.ndarray) -> np.ndarray:
+    def depth(self, depth: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """See Grid."""
-        return self._view.depth_to_camera(depth)
+        return self._view.depth_to_camera(depth, out)
 
     def confidence(self, confidence: np.ndarray) -> np.ndarray:
         """See Grid."""
@@ -70,9 +70,12 @@ class NetworkGrid:
         """See Grid."""
         return self._intrinsics
 
-    def depth(self, depth: np.ndarray) -> np.ndarray:
+    def depth(self, depth: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """See Grid."""
-        return depth[self._slices].copy()
+        if out is None:
+            return depth[self._slices].copy()
+        np.copyto(out, depth[self._slices])
+        return out
 
     def confidence(self, confidence: np.ndarray) -> np.ndarray:
         """See Grid."""

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from depth_ros.encoded_images import JPEG_MAGIC, PNG_MAGIC, read_jpeg_size, read_png_size
 from depth_ros.errors import MessageError
 
 NSEC = 1_000_000_000
@@ -19,11 +20,9 @@ NSEC = 1_000_000_000
 # More than any camera has; a header that claims more is damaged.
 MAX_PIXELS = 1 << 27
 
-_PNG_MAGIC = b'\x89PNG\r\n\x1a\n'
-_PNG_END = b'IEND'
-_JPEG_MAGIC = b'\xff\xd8'
-_JPEG_END = b'\xff\xd9'
 _COMPRESSED_DEPTH_HEADER = 12  # int32 format, float32 A, float32 B of depth = A / (value - B)
+
+_BYTE, _WORD, _FLOAT = np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -31,33 +30,33 @@ class _Layout:
     """How the pixels of a plain encoding lie in memory."""
 
     channels: int
-    bits: int
+    dtype: np.dtype[Any]
     to_rgb: int | None  # cv2 conversion code; None where it is RGB already
 
 
 _LAYOUTS = {
-    'mono8': _Layout(1, 8, cv2.COLOR_GRAY2RGB),
-    '8UC1': _Layout(1, 8, cv2.COLOR_GRAY2RGB),
-    'mono16': _Layout(1, 16, cv2.COLOR_GRAY2RGB),
-    'rgb8': _Layout(3, 8, None),
-    'bgr8': _Layout(3, 8, cv2.COLOR_BGR2RGB),
-    'rgba8': _Layout(4, 8, cv2.COLOR_RGBA2RGB),
-    'bgra8': _Layout(4, 8, cv2.COLOR_BGRA2RGB),
-    'rgb16': _Layout(3, 16, None),
-    'bgr16': _Layout(3, 16, cv2.COLOR_BGR2RGB),
+    'mono8': _Layout(1, _BYTE, cv2.COLOR_GRAY2RGB),
+    '8UC1': _Layout(1, _BYTE, cv2.COLOR_GRAY2RGB),
+    'mono16': _Layout(1, _WORD, cv2.COLOR_GRAY2RGB),
+    'rgb8': _Layout(3, _BYTE, None),
+    'bgr8': _Layout(3, _BYTE, cv2.COLOR_BGR2RGB),
+    'rgba8': _Layout(4, _BYTE, cv2.COLOR_RGBA2RGB),
+    'bgra8': _Layout(4, _BYTE, cv2.COLOR_BGRA2RGB),
+    'rgb16': _Layout(3, _WORD, None),
+    'bgr16': _Layout(3, _WORD, cv2.COLOR_BGR2RGB),
     # OpenCV names a Bayer pattern after the second and third pixel of its second row.
-    'bayer_rggb8': _Layout(1, 8, cv2.COLOR_BayerBG2RGB),
-    'bayer_bggr8': _Layout(1, 8, cv2.COLOR_BayerRG2RGB),
-    'bayer_gbrg8': _Layout(1, 8, cv2.COLOR_BayerGR2RGB),
-    'bayer_grbg8': _Layout(1, 8, cv2.COLOR_BayerGB2RGB),
-    'bayer_rggb16': _Layout(1, 16, cv2.COLOR_BayerBG2RGB),
-    'bayer_bggr16': _Layout(1, 16, cv2.COLOR_BayerRG2RGB),
-    'bayer_gbrg16': _Layout(1, 16, cv2.COLOR_BayerGR2RGB),
-    'bayer_grbg16': _Layout(1, 16, cv2.COLOR_BayerGB2RGB),
-    'yuv422': _Layout(2, 8, cv2.COLOR_YUV2RGB_UYVY),
-    'uyvy': _Layout(2, 8, cv2.COLOR_YUV2RGB_UYVY),
-    'yuv422_yuy2': _Layout(2, 8, cv2.COLOR_YUV2RGB_YUY2),
-    'yuyv': _Layout(2, 8, cv2.COLOR_YUV2RGB_YUY2),
+    'bayer_rggb8': _Layout(1, _BYTE, cv2.COLOR_BayerBG2RGB),
+    'bayer_bggr8': _Layout(1, _BYTE, cv2.COLOR_BayerRG2RGB),
+    'bayer_gbrg8': _Layout(1, _BYTE, cv2.COLOR_BayerGR2RGB),
+    'bayer_grbg8': _Layout(1, _BYTE, cv2.COLOR_BayerGB2RGB),
+    'bayer_rggb16': _Layout(1, _WORD, cv2.COLOR_BayerBG2RGB),
+    'bayer_bggr16': _Layout(1, _WORD, cv2.COLOR_BayerRG2RGB),
+    'bayer_gbrg16': _Layout(1, _WORD, cv2.COLOR_BayerGR2RGB),
+    'bayer_grbg16': _Layout(1, _WORD, cv2.COLOR_BayerGB2RGB),
+    'yuv422': _Layout(2, _BYTE, cv2.COLOR_YUV2RGB_UYVY),
+    'uyvy': _Layout(2, _BYTE, cv2.COLOR_YUV2RGB_UYVY),
+    'yuv422_yuy2': _Layout(2, _BYTE, cv2.COLOR_YUV2RGB_YUY2),
+    'yuyv': _Layout(2, _BYTE, cv2.COLOR_YUV2RGB_YUY2),
 }
 
 
@@ -86,7 +85,7 @@ def image_to_rgb(msg: Any) -> np.ndarray:
             f'image encoding {msg.encoding!r} is not supported '
             f'(supported: {", ".join(_LAYOUTS)})'
         )
-    pixels = _pixels(msg, np.dtype(f'u{layout.bits // 8}'), layout.channels)
+    pixels = _pixels(msg, layout.dtype, layout.channels)
     return _to_rgb(pixels, layout.to_rgb, msg.encoding)
 
 
@@ -102,9 +101,9 @@ def depth_to_metres(msg: Any) -> np.ndarray:
     if not hasattr(msg, 'encoding'):
         return _compressed_to_metres(msg)
     if msg.encoding in ('16UC1', 'mono16'):
-        return _millimetres_to_metres(_pixels(msg, np.dtype('u2'), 1))
+        return _millimetres_to_metres(_pixels(msg, _WORD, 1))
     if msg.encoding == '32FC1':
-        metres = _pixels(msg, np.dtype('f4'), 1)
+        metres = _pixels(msg, _FLOAT, 1)
         return np.where(np.isfinite(metres) & (metres > 0), metres, np.float32(np.nan))
     raise MessageError(
         f'depth encoding {msg.encoding!r} is not supported (supported: 16UC1, mono16, 32FC1)'
@@ -164,35 +163,38 @@ def _rigid(position: Any, quaternion: Any) -> np.ndarray:
     return matrix
 
 
-def _rows(msg: Any, pixel_bytes: int) -> np.ndarray:
-    """The bytes of an Image without row padding, uint8 [H,W*pixel_bytes], as a view."""
+def _pixels(msg: Any, dtype: np.dtype[Any], channels: int) -> np.ndarray:
+    """Pixels in the machine's byte order, [H,W] of one channel or [H,W,channels].
+
+    A view without the padding of rows where they are bytes.
+    """
     height, width, step = int(msg.height), int(msg.width), int(msg.step)
-    row = width * pixel_bytes
+    pixel = dtype.itemsize * channels
+    row = width * pixel
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
-        raise MessageError(f'image size {width}x{height} is not possible')
+        raise MessageError(
+            f'image size {width}x{height} is not possible: 1 to {MAX_PIXELS} pixels are taken'
+        )
     if step < row:
         raise MessageError(
             f'image step {step} is less than a row of {width} {msg.encoding} pixels ({row} bytes)'
         )
-    data = np.frombuffer(msg.data, np.uint8)
     # The padding of the last row may be left out.
     needed = step * (height - 1) + row
-    if data.size < needed:
+    data = msg.data
+    if len(data) < needed:
         raise MessageError(
-            f'image of {width}x{height} {msg.encoding} needs {needed} bytes, not {data.size}'
+            f'image of {width}x{height} {msg.encoding} needs {needed} bytes, not {len(data)}'
         )
-    return np.lib.stride_tricks.as_strided(data, (height, row), (step, 1), writeable=False)
-
-
-def _pixels(msg: Any, dtype: np.dtype, channels: int) -> np.ndarray:
-    """Pixels in the machine's byte order, [H,W] of one channel or [H,W,channels]."""
-    rows = _rows(msg, dtype.itemsize * channels)
-    if dtype.itemsize > 1:
-        stored = dtype.newbyteorder('>') if msg.is_bigendian else dtype.newbyteorder('<')
-        rows = np.ascontiguousarray(rows).view(stored)
-        rows = rows.astype(dtype, copy=False)
-    shape = (rows.shape[0], int(msg.width), channels)
-    return rows if channels == 1 else rows.reshape(shape)
+    shape: tuple[int, ...] = (height, width)
+    strides: tuple[int, ...] = (step, pixel)
+    if channels > 1:
+        shape, strides = (*shape, channels), (*strides, dtype.itemsize)
+    read_only = memoryview(data).toreadonly()
+    if dtype.itemsize == 1:
+        return np.ndarray(shape, dtype, read_only, 0, strides)
+    stored = dtype.newbyteorder('>' if msg.is_bigendian else '<')
+    return np.ndarray(shape, stored, read_only, 0, strides).astype(dtype, copy=False)
 
 
 def _to_rgb(pixels: np.ndarray, conversion: int | None, encoding: str) -> np.ndarray:
@@ -202,7 +204,8 @@ def _to_rgb(pixels: np.ndarray, conversion: int | None, encoding: str) -> np.nda
         return pixels
     try:
         return cv2.cvtColor(pixels, conversion)
-    except cv2.error:
+    except cv2.error as error:
+        _refuse_for_memory(error)
         size = f'{pixels.shape[1]}x{pixels.shape[0]}'
         raise MessageError(f'image of {size} pixels cannot be {encoding!r}') from None
 
@@ -227,10 +230,10 @@ def _compressed_to_metres(msg: Any) -> np.ndarray:
     data = np.frombuffer(msg.data, np.uint8)
     encoding = str(msg.format).partition(';')[0].strip()
     header = b''
-    if bytes(data[: len(_PNG_MAGIC)]) != _PNG_MAGIC:
+    if bytes(data[: len(PNG_MAGIC)]) != PNG_MAGIC:
         header = bytes(data[:_COMPRESSED_DEPTH_HEADER])
         data = data[_COMPRESSED_DEPTH_HEADER:]
-    if bytes(data[: len(_PNG_MAGIC)]) != _PNG_MAGIC:
+    if bytes(data[: len(PNG_MAGIC)]) != PNG_MAGIC:
         raise MessageError(
             f'compressed depth of format {msg.format!r} is not PNG; RVL and others are not '
             f'supported'
@@ -258,42 +261,35 @@ def _millimetres_to_metres(millimetres: np.ndarray) -> np.ndarray:
 
 
 def _decode(data: np.ndarray, flags: int, form: str) -> np.ndarray:
-    """cv2.imdecode after a look at the size and the end of the file."""
-    width, height = _encoded_size(data, form)
-    if width < 1 or height < 1 or width * height > MAX_PIXELS:
-        raise MessageError(f'compressed image claims the impossible size {width}x{height}')
-    pixels = cv2.imdecode(data, flags)
-    if pixels is None:
+    """cv2.imdecode after a look at what the file claims to be.
+
+    Decoders allocate what a header claims and fill what is missing with grey, without a word.
+    """
+    raw = data.tobytes()
+    if raw.startswith(PNG_MAGIC):
+        size = read_png_size(raw)
+    elif raw.startswith(JPEG_MAGIC):
+        size = read_jpeg_size(raw)
+    else:
+        raise MessageError(
+            f'compressed image of format {form!r} is neither JPEG nor PNG, or is damaged'
+        )
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise MessageError(
+            f'compressed image claims {width}x{height} pixels; at most {MAX_PIXELS} are taken'
+        )
+    try:
+        pixels = cv2.imdecode(data, flags)
+    except cv2.error as error:
+        _refuse_for_memory(error)
+        pixels = None
+    if pixels is None or pixels.shape[:2] != (height, width):
         raise MessageError(f'compressed image of format {form!r} is damaged')
     return pixels
 
 
-def _encoded_size(data: np.ndarray, form: str) -> tuple[int, int]:
-    """Width and height told in the file's own header."""
-    raw = data.tobytes()
-    for name, magic, end in (('PNG', _PNG_MAGIC, _PNG_END), ('JPEG', _JPEG_MAGIC, _JPEG_END)):
-        # Decoders fill what is missing with grey and say nothing.
-        if raw.startswith(magic) and raw.rfind(end) < 0:
-            raise MessageError(f'{name} image is truncated: it has no end marker')
-    if raw.startswith(_PNG_MAGIC) and len(raw) >= 24:
-        return int.from_bytes(raw[16:20], 'big'), int.from_bytes(raw[20:24], 'big')
-    if raw.startswith(_JPEG_MAGIC):
-        return _jpeg_size(raw)
-    raise MessageError(
-        f'compressed image of format {form!r} is neither JPEG nor PNG, or is damaged'
-    )
-
-
-def _jpeg_size(raw: bytes) -> tuple[int, int]:
-    """Size in the start-of-frame segment (ITU T.81, B.2.2)."""
-    at = 2
-    while at + 9 <= len(raw) and raw[at] == 0xFF:
-        marker = raw[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height = int.from_bytes(raw[at + 5 : at + 7], 'big')
-            return int.from_bytes(raw[at + 7 : at + 9], 'big'), height
-        else:
-            at += 2 + int.from_bytes(raw[at + 2 : at + 4], 'big')
-    raise MessageError('JPEG image is damaged: it has no frame header')
+def _refuse_for_memory(error: cv2.error) -> None:
+    """Do not blame a message for memory that OpenCV did not get."""
+    if error.code == cv2.Error.StsNoMem:
+        raise MemoryError(f'OpenCV: {error.err}') from error

@@ -31,6 +31,8 @@ _ROUND_TRIP_PX = 0.5
 _SEARCH_PX = 3.0
 _ITERATIONS = 100
 _STEPS = 10
+_CONVERGED = 1e-5
+"""Radians and metres, or whatever the unit of depth is: thousandths of a pixel."""
 _TRACKING_SIGMA_PX = 0.3
 DEPTH_SIGMA = 0.15
 """Of predicted depth, relative."""
@@ -148,38 +150,66 @@ class MotionRefiner:
         """
         T = se3.motion_to_matrix(start)
         rotation, translation = T[:3, :3], T[:3, 3]
-        focal, centre = self._K[[0, 1], [0, 1]], self._K[:2, 2]
         distances, normal = np.full(len(points), np.inf), np.eye(6)
         for _ in range(_STEPS):
-            turned = points @ rotation.T
-            seen = turned + translation
-            # What this motion puts beside or behind the camera has no image to compare.
-            front = seen[:, 2] > _NEAREST * points[:, 2]
-            z = np.where(front, seen[:, 2], 1.0)
-            residual = found - (seen[:, :2] / z[:, None] * focal + centre)
-            by_point = np.zeros((len(points), 2, 3))
-            by_point[:, [0, 1], [0, 1]] = focal / z[:, None]
-            by_point[:, :, 2] = -seen[:, :2] / z[:, None] ** 2 * focal
-            by_turn = np.cross(turned[:, None, :], by_point)
-            jacobian = np.concatenate([by_turn, by_point], axis=2)
-            along = self._depth_sigma * np.einsum('nij,nj->ni', by_point, turned)
-            information = _information(along)
-            squares = np.einsum('ni,nij,nj->n', residual, information, residual)
+            residual, jacobian, along, front = self._linearised(
+                points, found, rotation, translation
+            )
+            # Inverse covariances of image points, (s^2 I + a a^T)^-1 with s the tracker's error
+            # and a `along`, are (I - u u^T) / s^2. Close to the camera a is so long that the
+            # covariance itself cannot be inverted as it stands.
+            variance = _TRACKING_SIGMA_PX**2
+            u = along / np.sqrt(variance + (along**2).sum(axis=1))[:, None]
+            missed_along = (u * residual).sum(axis=1)
+            squares = ((residual**2).sum(axis=1) - missed_along**2) / variance
             squares[~front] = np.inf
             distances = np.sqrt(squares)
-            information /= (1.0 + squares / _CAUCHY**2)[:, None, None]
-            weighted = np.einsum('nji,njk->nik', jacobian, information)
-            normal = np.einsum('nij,njk->ik', weighted, jacobian)
-            towards = np.einsum('nij,nj->i', weighted, residual)
+            weight = np.sqrt(1.0 / (variance * (1.0 + squares / _CAUCHY**2)))
+            whole = (weight[:, None, None] * jacobian).reshape(-1, 6)
+            spared = weight[:, None] * (u[:, :, None] * jacobian).sum(axis=1)
+            normal = whole.T @ whole - spared.T @ spared
+            towards = whole.T @ (weight[:, None] * residual).ravel()
+            towards -= spared.T @ (weight * missed_along)
             if not (np.isfinite(normal).all() and np.isfinite(towards).all()):
                 return RefinedMotion(np.full(6, np.nan), normal), np.full(len(points), np.inf)
             step = np.linalg.lstsq(normal, towards, rcond=1e-12)[0]
             rotation = se3.axis_angle_to_matrix(step[:3]) @ rotation
             translation = translation + step[3:]
-            if np.abs(step).max() < 1e-7:
+            if np.abs(step).max() < _CONVERGED:
                 break
         motion = np.concatenate([se3.matrix_to_axis_angle(rotation), translation])
         return RefinedMotion(motion, self._covariance(normal, translation)), distances
+
+    def _linearised(
+        self,
+        points: np.ndarray,
+        found: np.ndarray,
+        rotation: np.ndarray,
+        translation: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Where the previous camera sees points under a motion, near that motion.
+
+        Returns:
+            residual [n,2] in pixels; its jacobian [n,2,6] by turn and translation; `along` [n,2],
+            how far a standard deviation of the depth moves the image; and which points are in
+            front of the camera [n]: others have no image to compare.
+        """
+        focal, centre = self._K[[0, 1], [0, 1]], self._K[:2, 2]
+        turned = points @ rotation.T
+        seen = turned + translation
+        front = seen[:, 2] > _NEAREST * points[:, 2]
+        z = np.where(front, seen[:, 2], 1.0)[:, None]
+        jacobian = np.zeros((len(points), 2, 6))
+        by_turn, by_point = jacobian[..., :3], jacobian[..., 3:]
+        by_point[:, [0, 1], [0, 1]] = focal / z
+        by_point[..., 2] = -seen[:, :2] / z**2 * focal
+        x, y, z_turned = (axis[:, None] for axis in turned.T)
+        by_turn[..., 0] = y * by_point[..., 2] - z_turned * by_point[..., 1]
+        by_turn[..., 1] = z_turned * by_point[..., 0] - x * by_point[..., 2]
+        by_turn[..., 2] = x * by_point[..., 1] - y * by_point[..., 0]
+        residual = found - (seen[:, :2] / z * focal + centre)
+        along = self._depth_sigma * (by_point * turned[:, None]).sum(axis=2)
+        return residual, jacobian, along, front
 
     def _covariance(self, normal: np.ndarray, translation: np.ndarray) -> np.ndarray:
         """From the normal matrix of (rotation, translation); the depths' common error is added.
@@ -191,17 +221,6 @@ class MotionRefiner:
         covariance = turned_first[np.ix_(order, order)]
         covariance[:3, :3] += self._depth_sigma**2 * np.outer(translation, translation)
         return covariance
-
-
-def _information(along: np.ndarray) -> np.ndarray:
-    """Inverse covariances [n,2,2] of image points that are uncertain `along` [n,2] most.
-
-    (s^2 I + a a^T)^-1 in closed form, s the tracker's error and a `along`: close to the camera a
-    is so long that the covariance cannot be inverted as it stands.
-    """
-    variance = _TRACKING_SIGMA_PX**2
-    share = along / np.sqrt(variance + (along**2).sum(axis=1))[:, None]
-    return (np.eye(2) - share[:, :, None] * share[:, None, :]) / variance
 
 
 def track_corners(

@@ -8,17 +8,30 @@ import numpy as np
 
 from depth_ros.bags import BagFrame, Trajectory
 from depth_ros.camera import CameraModel, Rectifier, RectifyMode
+from depth_ros.lens import Lens
 from depth_ros.pipeline import CameraTrack, Frame
 
 
-def rectified(frames: Iterable[BagFrame], mode: RectifyMode, image_topic: str) -> Iterator[Frame]:
+def rectified(
+    frames: Iterable[BagFrame], mode: RectifyMode, image_topic: str, lens: Lens | None = None
+) -> Iterator[Frame]:
     """Yield each frame of a bag rectified, as the node does it with live images.
+
+    Args:
+        frames: as recorded.
+        mode: whether they have still to be rectified.
+        image_topic: that they were recorded from.
+        lens: tells the intrinsics of uncalibrated cameras; None: they are refused.
 
     Raises:
         CameraError: the camera is uncalibrated, or its model is not supported.
     """
     camera: CameraModel | None = None
     for frame in frames:
+        if lens is not None and not frame.camera.calibrated:
+            intrinsics = lens.intrinsics(frame.image)
+            yield Frame(frame.stamp_ns, frame.image, intrinsics, frame.frame_id)
+            continue
         if frame.camera != camera:
             camera = frame.camera
             rectifier = Rectifier(camera, mode, image_topic)

@@ -9,29 +9,25 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from depth_ros.backends import (
-    BackendKind,
-    BackendOptions,
-    CpuPrecision,
-    Device,
-    EngineOptions,
-)
+import numpy as np
+
+from depth_ros.backends import BackendKind, BackendOptions, CpuPrecision, Device, EngineOptions
 from depth_ros.camera import RectifyMode
+from depth_ros.camera_names import check_names
 from depth_ros.egomotion import OdometrySettings
 from depth_ros.errors import ConfigError
 from depth_ros.ground_plane import LEVEL
 from depth_ros.model import DEFAULT_MODEL
 from depth_ros.mounting import base_T_camera
+from depth_ros.parameter_entry import Meaning, TableEntry, Value
 from depth_ros.pipeline import OutputSize, TrackSettings
 from depth_ros.scale import ScaleSettings, ScaleSource
 
-Value = bool | int | float | str | list[float]
-"""What ROS carries as the value of a parameter of this node."""
+_POSE = 6
+"""Numbers of the pose of one camera."""
 
 
 class ImageTransport(enum.Enum):
@@ -48,26 +44,15 @@ class Extrinsics(enum.Enum):
     PARAMETER = 'parameter'
 
 
-@dataclass(frozen=True)
-class Meaning:
-    """What the table says of a parameter besides name, type and default."""
-
-    text: str
-    lowest: float | None = None
-    highest: float | None = None
-    read_only: bool = False
-    loads: bool = False
-    """Whether setting it loads a model."""
-
-
 def _meaning(
     text: str,
     lowest: float | None = None,
     highest: float | None = None,
     read_only: bool = False,
     loads: bool = False,
+    each_camera: bool = False,
 ) -> dict[str, Meaning]:
-    return {'meaning': Meaning(text, lowest, highest, read_only, loads)}
+    return {'meaning': Meaning(text, lowest, highest, read_only, loads, each_camera)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +114,14 @@ class NodeParameters:
             loads=True,
         ),
     )
+    cameras: tuple[str, ...] = field(
+        default=('',),
+        metadata=_meaning(
+            'Names of cameras that share the model; the topics of each stand below its name. One '
+            'empty name: a single camera, whose topics stand by themselves.',
+            read_only=True,
+        ),
+    )
     image_transport: ImageTransport = field(
         default=ImageTransport.RAW,
         metadata=_meaning('raw: topic image; compressed: topic image/compressed.', read_only=True),
@@ -138,6 +131,13 @@ class NodeParameters:
         metadata=_meaning(
             'auto: undo lens distortion unless the topic is image_rect*; always; never: the '
             'images come rectified.'
+        ),
+    )
+    allow_estimated_focal: bool = field(
+        default=False,
+        metadata=_meaning(
+            'Take cameras whose camera_info has no calibration, with the focal length that the '
+            'model sees, where it tells the field of view; metres are as good as that guess.'
         ),
     )
     output_size: OutputSize = field(
@@ -177,7 +177,10 @@ class NodeParameters:
         ),
     )
     odom_frame: str = field(
-        default='odom', metadata=_meaning('Frame in which odom gives the pose.')
+        default='odom',
+        metadata=_meaning(
+            'Frame in which odom gives the pose; below the name of each of several cameras.'
+        ),
     )
     base_frame: str = field(
         default='',
@@ -196,12 +199,16 @@ class NodeParameters:
         default=(0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
         metadata=_meaning(
             'x, y, z [m], roll, pitch, yaw [rad] of the camera (x forward, z up) in base_frame, '
-            'for extrinsics parameter.'
+            'for extrinsics parameter; of each of several cameras, one after the other.',
+            each_camera=True,
         ),
     )
     publish_tf: bool = field(
         default=False,
-        metadata=_meaning('Broadcast odom_frame to base_frame on /tf; needs tf2_msgs.'),
+        metadata=_meaning(
+            'Broadcast odom_frame to base_frame on /tf; needs tf2_msgs. Where several cameras '
+            'have one base_frame, the first one tells its place.'
+        ),
     )
     image_timeout: float = field(
         default=3.0,
@@ -209,6 +216,21 @@ class NodeParameters:
             'Seconds without an image after which diagnostics complain.', 0.1, 3600.0
         ),
     )
+
+    def __post_init__(self) -> None:
+        """Refuse values that do not fit together.
+
+        Raises:
+            ConfigError: names of cameras that cannot stand in topics or are not different, or not
+                six numbers for each camera where they tell its place.
+        """
+        check_names(self.cameras)
+        numbers, needed = len(self.camera_in_base), _POSE * len(self.cameras)
+        if self.extrinsics is Extrinsics.PARAMETER and numbers != needed:
+            raise ConfigError(
+                f'parameter camera_in_base has {numbers} numbers; extrinsics parameter needs '
+                f'{_POSE} for each camera, {needed} in all'
+            )
 
     @property
     def backend_options(self) -> BackendOptions:
@@ -221,16 +243,25 @@ class NodeParameters:
             engine=EngineOptions(
                 workspace_mib=self.engine_workspace,
                 optimization_level=self.engine_optimization_level,
+                max_batch=len(self.cameras),
                 fp16=self.engine_fp16,
             ),
         )
 
-    @property
-    def track_settings(self) -> TrackSettings:
-        """How frames become depth in metres."""
+    def base_T_camera(self, camera: str) -> np.ndarray:
+        """[4,4] of a camera's optical frame in base_frame, where the parameter tells it."""
+        first = _POSE * self.cameras.index(camera)
+        return base_T_camera(self.camera_in_base[first : first + _POSE])
+
+    def odom_frame_of(self, camera: str) -> str:
+        """The frame of a camera's odometry, which begins where the camera then is."""
+        return f'{camera}/{self.odom_frame}' if camera else self.odom_frame
+
+    def track_settings(self, camera: str = '') -> TrackSettings:
+        """How frames of a camera become depth in metres."""
         down = LEVEL
         if self.extrinsics is Extrinsics.PARAMETER:
-            x, y, z = (-base_T_camera(self.camera_in_base)[2, :3]).tolist()
+            x, y, z = (-self.base_T_camera(camera)[2, :3]).tolist()
             down = (x, y, z)
         scale = ScaleSettings(
             source=self.scale_source,
@@ -245,6 +276,10 @@ class NodeParameters:
             min_confidence=self.min_confidence,
         )
 
+    def differing(self, other: NodeParameters) -> set[str]:
+        """Names of parameters that have another value there."""
+        return {e.name for e in TABLE if getattr(self, e.name) != getattr(other, e.name)}
+
     def changed(self, values: Mapping[str, Value]) -> NodeParameters:
         """These parameters with some set anew.
 
@@ -257,70 +292,6 @@ class NodeParameters:
                 raise ConfigError(f'no parameter {name!r} (there are: {", ".join(table)})')
         read = {name: table[name].read(value) for name, value in values.items()}
         return dataclasses.replace(self, **read)
-
-
-@dataclass(frozen=True)
-class TableEntry:
-    """One row of the table."""
-
-    name: str
-    default: Any
-    meaning: Meaning
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """The allowed words of a choice; empty for any other type."""
-        if isinstance(self.default, enum.Enum):
-            return tuple(member.value for member in type(self.default))
-        return ()
-
-    @property
-    def ros_default(self) -> Value:
-        """The default as ROS carries it."""
-        if isinstance(self.default, enum.Enum):
-            return self.default.value
-        return list(self.default) if isinstance(self.default, tuple) else self.default
-
-    def read(self, value: Value) -> Any:
-        """Check a value of ROS and make it the field's type.
-
-        Raises:
-            ConfigError: wrong type or out of bounds; names the value and what is allowed.
-        """
-        default = self.default
-        if isinstance(default, enum.Enum):
-            return self._read_choice(value)
-        if isinstance(default, tuple):
-            return self._read_numbers(value)
-        if type(value) is not type(default):
-            kind = type(default).__name__
-            raise ConfigError(f'parameter {self.name} is {value!r}, which is not a {kind}')
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            self._check_bounds(value)
-        return value
-
-    def _read_choice(self, value: Value) -> enum.Enum:
-        if value not in self.choices:
-            allowed = ', '.join(self.choices)
-            raise ConfigError(f'parameter {self.name} is {value!r} (allowed: {allowed})')
-        return type(self.default)(value)
-
-    def _read_numbers(self, value: Value) -> tuple[float, ...]:
-        length = len(self.default)
-        numbers = () if isinstance(value, (str, bool, int, float)) else tuple(value)
-        if len(numbers) != length or not all(math.isfinite(number) for number in numbers):
-            raise ConfigError(f'parameter {self.name} is {value!r}, not {length} finite numbers')
-        return tuple(float(number) for number in numbers)
-
-    def _check_bounds(self, value: float) -> None:
-        lowest, highest = self.meaning.lowest, self.meaning.highest
-        # Written so that NaN is refused too.
-        if (lowest is not None and not value >= lowest) or (
-            highest is not None and not value <= highest
-        ):
-            raise ConfigError(
-                f'parameter {self.name} is {value}, allowed: {lowest:g} to {highest:g}'
-            )
 
 
 TABLE: tuple[TableEntry, ...] = tuple(

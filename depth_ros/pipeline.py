@@ -6,9 +6,11 @@
 """
 
 from depth_ros.depth_pipeline import DepthPipeline, Frame, NetworkAnswer
-from depth_ros.track import CameraTrack, Estimate, OutputSize, TrackSettings, Wanted
+from depth_ros.estimate import Estimate, OutputSize, TrackSettings, Wanted
+from depth_ros.track import BegunFrame, CameraTrack
 
 __all__ = [
+    'BegunFrame',
     'CameraTrack',
     'DepthPipeline',
     'Estimate',

@@ -12,6 +12,9 @@ from depth_ros.camera import Intrinsics
 XYZ_STEP, XYZRGB_STEP = 12, 16
 """Bytes of a point: float32 x, y, z at offsets 0, 4, 8; with colour, at 12, what sensor_msgs calls
 `rgb`: a float32 whose bits are 0x00RRGGBB."""
+_RGB_BITS = np.uint32(0x00FFFFFF)
+_BAND_POINTS = 1 << 15
+"""So many points are made at a time: what lies between depth and points stays in the cache."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,14 @@ class PointCloudWriter:
             coloured: whether points have a colour.
         """
         rays = intrinsics.rays()[::stride, ::stride]
-        self._x_of_ray = np.ascontiguousarray(rays[..., 0])
-        self._y_of_ray = np.ascontiguousarray(rays[..., 1])
-        height, width = self._x_of_ray.shape
+        self._x_of_ray = np.ascontiguousarray(rays[:1, :, 0])
+        self._y_of_ray = np.ascontiguousarray(rays[:, :1, 1])
+        height, width = rays.shape[:2]
         self.layout = CloudLayout(width, height, XYZRGB_STEP if coloured else XYZ_STEP)
         self._stride = stride
-        self._channels = [np.empty((height, width), np.float32) for _ in range(3)]
-        self._bgra = np.zeros((height, width, 4), np.uint8)
+        self._rows = min(height, max(1, _BAND_POINTS // width))
+        self._xy = [np.empty((self._rows, width), np.float32) for _ in range(2)]
+        self._bgra = np.empty((self._rows, width, 4), np.uint8)
 
     def write(self, depth_m: np.ndarray, image: np.ndarray | None, out: np.ndarray) -> None:
         """Fill `out` with the points.
@@ -51,15 +55,25 @@ class PointCloudWriter:
             image: uint8 [H,W,3] RGB on the same pixels; None for points without colour.
             out: uint8 [layout.height,layout.width,layout.point_step], C-contiguous.
         """
-        x, y, z = self._channels
-        np.copyto(z, depth_m[:: self._stride, :: self._stride])
-        np.multiply(z, self._x_of_ray, out=x)
-        np.multiply(z, self._y_of_ray, out=y)
-        channels = [x, y, z]
+        depth_m = depth_m[:: self._stride, :: self._stride]
         if image is not None:
-            seen = np.ascontiguousarray(image[:: self._stride, :: self._stride])
-            cv2.cvtColor(seen, cv2.COLOR_RGB2BGRA, dst=self._bgra)
-            self._bgra[..., 3] = 0
-            channels.append(self._bgra.view(np.float32)[..., 0])
-        # One interleaving pass; strided writes of each field are slower.
-        cv2.merge(channels, dst=out.view(np.float32))
+            image = image[:: self._stride, :: self._stride]
+        for top in range(0, len(depth_m), self._rows):
+            band = slice(top, top + self._rows)
+            z = np.ascontiguousarray(depth_m[band])
+            x, y = (memory[: len(z)] for memory in self._xy)
+            np.multiply(z, self._x_of_ray, out=x)
+            np.multiply(z, self._y_of_ray[band], out=y)
+            channels = [x, y, z]
+            if image is not None:
+                channels.append(self._colours(np.ascontiguousarray(image[band])))
+            # One interleaving pass; strided writes of each field are slower.
+            cv2.merge(channels, dst=out[band].view(np.float32))
+
+    def _colours(self, image: np.ndarray) -> np.ndarray:
+        """Pixels [H,W,3] as `rgb` [H,W], valid until the next call."""
+        bgra = self._bgra[: len(image)]
+        cv2.cvtColor(image, cv2.COLOR_RGB2BGRA, dst=bgra)
+        colours = bgra.view(np.uint32)[..., 0]
+        np.bitwise_and(colours, _RGB_BITS, out=colours)  # cvtColor makes it opaque
+        return colours.view(np.float32)

@@ -4,92 +4,23 @@ from __future__ import annotations
 
 import enum
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from depth_ros import se3
-from depth_ros.camera import Intrinsics
 from depth_ros.confidence import ReprojectionConfidence
-from depth_ros.depth_pipeline import DepthPipeline, Frame
-from depth_ros.egomotion import (
-    Motion,
-    OdometrySettings,
-    OdometryState,
-    OdometryTracker,
-    Reference,
-    Tracking,
-)
-from depth_ros.errors import ConfigError
+from depth_ros.depth_pipeline import DepthPipeline, Frame, NetworkAnswer, Question
+from depth_ros.egomotion import Motion, OdometryState, OdometryTracker, Reference, Tracking
+from depth_ros.estimate import Estimate, OutputSize, TrackSettings, Wanted
 from depth_ros.grids import CameraGrid, Grid, NetworkGrid
 from depth_ros.motion_refinement import MotionRefiner
-from depth_ros.scale import ScaleSettings, ScaleSource, ScaleState, make_scale
+from depth_ros.scale import ScaleSource, ScaleState, make_scale
 from depth_ros.standstill import is_blind, stands_still, thumbnail
 
-
-class OutputSize(enum.Enum):
-    """The pixels of depth and confidence."""
-
-    CAMERA = 'camera'
-    """Those of the rectified camera image."""
-    NETWORK = 'network'
-    """Those that the network answers: fewer, and nothing interpolated."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What to compute besides depth; the rest costs nothing."""
-
-    egomotion: bool = True
-    confidence: bool = False
-    image: bool = False
-    """The colours on the pixels of the depth map."""
-
-
-@dataclass(frozen=True)
-class TrackSettings:
-    """How frames become depth in metres."""
-
-    output_size: OutputSize = OutputSize.CAMERA
-    scale: ScaleSettings = field(default_factory=ScaleSettings)
-    odometry: OdometrySettings = field(default_factory=OdometrySettings)
-    min_confidence: float = 0.0
-    """Depth of less confidence, or of an unknown one, becomes NaN; 0 keeps all of it."""
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values.
-
-        Raises:
-            ConfigError: min_confidence outside 0..1.
-        """
-        if not 0.0 <= self.min_confidence <= 1.0:
-            raise ConfigError(f'min_confidence is {self.min_confidence}, allowed: 0 to 1')
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What one frame told. Arrays belong to the receiver."""
-
-    stamp_ns: int
-    frame_id: str
-    depth_m: np.ndarray
-    """float32 [h,w] along the optical axis in metres, NaN where unknown, which is everywhere while
-    `scale` is not valid; in the model's unit with scale source NONE."""
-    intrinsics: Intrinsics
-    """Of the pixels of depth_m."""
-    image: np.ndarray | None
-    """uint8 [h,w,3] RGB on those pixels; may be the frame's own."""
-    motion: Motion | None
-    """From a keyframe, about one interval of training ago, to this frame; None where it is unknown
-    or was not asked for."""
-    odometry: OdometryState | None
-    """None where it was not asked for, or the scale is not valid."""
-    confidence: np.ndarray | None
-    """float32 [h,w] 0..1, NaN where it cannot be judged; None where it was not asked for or there
-    is no motion to judge by."""
-    scale: ScaleState
-    timings_ms: dict[str, float]
-    """Milliseconds of each step by name, and of all as 'total'."""
+DepthOut = Callable[[int, int], np.ndarray]
+"""Gives float32 [height,width] for a height and a width."""
 
 
 @dataclass
@@ -99,6 +30,8 @@ class _Picture:
     pixels: np.ndarray
     """uint8 [1,H,W,3]."""
     thumbnail: np.ndarray
+    agreement: np.ndarray | None = None
+    """Of its depth, see ReprojectionConfidence; None where nobody asked or nothing moved yet."""
 
 
 class _Camera:
@@ -166,6 +99,11 @@ class CameraTrack:
             reference: _Picture(np.empty(shape, np.uint8), nothing) for reference in Reference
         }
 
+    @property
+    def pipeline(self) -> DepthPipeline:
+        """The networks that it asks."""
+        return self._pipeline
+
     def reset(self, reason: str) -> None:
         """Start a new odometry world with the next frame; the scale stays known."""
         self._scale.reset()
@@ -209,34 +147,67 @@ class CameraTrack:
             CameraError: the image is not of the size of its intrinsics.
             BackendError: the runtime failed.
         """
+        begun = self.begin(frame, wanted)
+        (answer,) = self._pipeline.ask([begun.question])
+        return self.finish(begun, answer)
+
+    def begin(self, frame: Frame, wanted: Wanted | None = None) -> BegunFrame:
+        """Prepare a frame for the networks, which may be asked about several cameras at once.
+
+        The frame is finished before the next one begins, or was in vain.
+
+        Args:
+            frame: see `process`.
+            wanted: see `process`.
+
+        Raises:
+            CameraError: the image is not of the size of its intrinsics.
+        """
         wanted = wanted or Wanted()
         clock = _Clock()
         camera = self._camera_of(frame)
         pixels = self._current.pixels
         camera.view.to_network(frame.image, pixels[0], self._pipeline.spec.resize_filter)
         clock.lap('resize')
+        self._current.agreement = None
         tracker = self._tracker if self._needs_motion(wanted) else None
-        comparison = _Comparison.NONE
+        comparison, previous = _Comparison.NONE, None
         if tracker is not None:
-            comparison = self._compare(tracker, frame.stamp_ns, camera)
-            clock.lap('pose')
-        depth = self._pipeline.depth(pixels, [camera.view])[0]
-        clock.lap('depth')
+            comparison, previous = self._compare(tracker, frame.stamp_ns, camera)
+            clock.lap('comparison')
+        question = Question(pixels, camera.view, previous)
+        return BegunFrame(question, frame, wanted, camera, tracker, comparison, clock)
+
+    def finish(
+        self, begun: BegunFrame, answer: NetworkAnswer, depth_out: DepthOut | None = None
+    ) -> Estimate:
+        """Estimate a frame that was begun.
+
+        Args:
+            begun: the frame.
+            answer: to its question.
+            depth_out: gives the memory of the estimate's depth_m; None: it is made.
+        """
+        frame, wanted, camera, clock = begun.frame, begun.wanted, begun.camera, begun.clock
+        clock.lap('networks')
+        depth = answer.depth
         self._scale.observe_depth(depth[camera.seen], camera.rays)
         followed = _Followed()
         confidence = None
-        if tracker is not None:
-            followed = self._follow(tracker, frame.stamp_ns, camera, comparison, depth)
+        if begun.tracker is not None:
+            followed = self._follow(begun.tracker, begun, answer)
             clock.lap('motion')
             if self._judges(wanted) and followed.motion is not None:
-                confidence = self._judged(camera, depth, followed.reference, followed.motion)
+                confidence = self._judged(begun, depth, followed.reference, followed.motion)
                 clock.lap('confidence')
         scale = self._scale.state
         grid = camera.grids[self._settings.output_size]
-        depth_m = grid.depth(depth * np.float32(scale.factor))
+        size = grid.intrinsics
+        out = None if depth_out is None else depth_out(size.height, size.width)
+        depth_m = grid.depth(depth * np.float32(scale.factor), out)
         if confidence is not None and self._settings.min_confidence > 0:
             depth_m[~(confidence >= self._settings.min_confidence)] = np.nan
-        image = grid.image(frame.image, pixels[0]) if wanted.image else None
+        image = grid.image(frame.image, begun.question.pixels[0]) if wanted.image else None
         if followed.is_keyframe:
             self._take_keyframe()
         clock.lap('output')
@@ -250,6 +221,7 @@ class CameraTrack:
             odometry=followed.odometry if wanted.egomotion else None,
             confidence=confidence if wanted.confidence else None,
             scale=scale,
+            fov_deg=answer.fov_deg,
             timings_ms=clock.timings_ms(),
         )
 
@@ -275,32 +247,31 @@ class CameraTrack:
 
     def _compare(
         self, tracker: OdometryTracker, stamp_ns: int, camera: _Camera
-    ) -> _Comparison:
-        """Begin to compare the current picture with its keyframe, before its depth is known."""
+    ) -> tuple[_Comparison, np.ndarray | None]:
+        """What a glance at the current picture and its keyframe tells, before its depth is known;
+        and the keyframe's pixels, where the pose network is to be asked."""
         current = self._current
         current.thumbnail = thumbnail(current.pixels[0][camera.view.visible])
         if tracker.break_before(stamp_ns) is not None:
-            return _Comparison.NONE
+            return _Comparison.NONE, None
         reference = tracker.reference(stamp_ns)
         previous = self._keyframes[reference]
         if is_blind(current.thumbnail):
-            return _Comparison.BLIND
+            return _Comparison.BLIND, None
         if is_blind(previous.thumbnail):
-            return _Comparison.KEYFRAME_BLIND
+            return _Comparison.KEYFRAME_BLIND, None
         if reference is Reference.KEYFRAME and stands_still(previous.thumbnail, current.thumbnail):
-            return _Comparison.STILL
-        self._pipeline.begin_motion(previous.pixels, current.pixels)
-        return _Comparison.BEGUN
+            return _Comparison.STILL, None
+        return _Comparison.ASKED, previous.pixels
 
     def _follow(
         self,
         tracker: OdometryTracker,
-        stamp_ns: int,
-        camera: _Camera,
-        comparison: _Comparison,
-        depth: np.ndarray,
+        begun: BegunFrame,
+        answer: NetworkAnswer,
     ) -> _Followed:
         """Place the current picture against a keyframe."""
+        stamp_ns, comparison = begun.frame.stamp_ns, begun.comparison
         scale = self._scale.state
         if scale.valid and not self._world_is_metric:
             tracker.reset('the scale was found')
@@ -311,19 +282,20 @@ class CameraTrack:
             return _Followed(odometry=state if scale.valid else None, is_keyframe=True)
         reference = tracker.reference(stamp_ns)
         previous, previous_ns = self._keyframes[reference], tracker.stamp_of(reference)
-        motion: np.ndarray | None = None
+        motion = answer.motion
         if comparison is _Comparison.BLIND:
             state = tracker.lose(stamp_ns)
         elif comparison is _Comparison.KEYFRAME_BLIND:
             state = tracker.lose(stamp_ns, at_once=True)
         elif comparison is _Comparison.STILL:
             state, motion = tracker.hold(stamp_ns), np.zeros(6)
+        elif motion is None:
+            raise RuntimeError('the networks were not asked for the motion of this frame')
         else:
-            motion = self._pipeline.end_motion(camera.view)
             covariance = None
             if self._settings.odometry.refine:
-                refined = camera.refiner(
-                    previous.pixels[0], self._current.pixels[0], depth, motion
+                refined = begun.camera.refiner(
+                    previous.pixels[0], self._current.pixels[0], answer.depth, motion
                 )
                 if refined is not None:
                     motion, covariance = refined.motion, refined.covariance
@@ -343,16 +315,25 @@ class CameraTrack:
         )
 
     def _judged(
-        self, camera: _Camera, depth: np.ndarray, reference: Reference, motion: np.ndarray
-    ) -> np.ndarray:
-        reprojection = camera.reprojection
-        previous = self._keyframes[reference]
-        agreement = reprojection(
-            reprojection.reduced(previous.pixels[0]),
-            reprojection.reduced(self._current.pixels[0]),
-            depth,
-            se3.motion_to_matrix(motion),
-        )
+        self, begun: BegunFrame, depth: np.ndarray, reference: Reference, motion: np.ndarray
+    ) -> np.ndarray | None:
+        """Confidence on the pixels of the answer; None where there never was any parallax."""
+        camera, previous = begun.camera, self._keyframes[reference]
+        if begun.comparison is _Comparison.STILL:
+            # The same picture at the same place agrees with any depth; what was found on the way
+            # here still holds.
+            agreement = previous.agreement
+        else:
+            reprojection = camera.reprojection
+            agreement = reprojection(
+                reprojection.reduced(previous.pixels[0]),
+                reprojection.reduced(self._current.pixels[0]),
+                depth,
+                se3.motion_to_matrix(motion),
+            )
+        self._current.agreement = agreement
+        if agreement is None:
+            return None
         return camera.grids[self._settings.output_size].confidence(agreement)
 
 
@@ -364,8 +345,22 @@ class _Comparison(enum.Enum):
     BLIND = enum.auto()
     KEYFRAME_BLIND = enum.auto()
     STILL = enum.auto()
-    BEGUN = enum.auto()
-    """The pose network was asked."""
+    ASKED = enum.auto()
+    """Nothing: the pose network is asked."""
+
+
+@dataclass(frozen=True)
+class BegunFrame:
+    """A frame between the two halves of its work; of the track that began it."""
+
+    question: Question
+    """For the networks."""
+    frame: Frame
+    wanted: Wanted
+    camera: _Camera
+    tracker: OdometryTracker | None
+    comparison: _Comparison
+    clock: _Clock
 
 
 @dataclass(frozen=True)

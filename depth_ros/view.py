@@ -13,6 +13,8 @@ trained on what it will see.
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -28,6 +30,8 @@ MAX_ANAMORPHISM = 0.05
 
 PADDING = 128
 """Grey level of the bands around a letterboxed image."""
+
+_NARROWEST_DEG, _WIDEST_DEG = 1.0, 179.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class View:
             source = Window(x, y, used_w, used_h)
         return cls(camera, width, height, source, target, training)
 
-    @property
+    @functools.cached_property
     def network_intrinsics(self) -> Intrinsics:
         """The camera in pixels of the whole network input, padding included."""
         return self.grid_intrinsics(self.network_width, self.network_height)
@@ -134,7 +138,7 @@ class View:
         )
         return padded.scaled(width, height)
 
-    @property
+    @functools.cached_property
     def focal_factor(self) -> float:
         """f = fx in the network over fx of training, 1 for a network tied to no camera.
 
@@ -143,6 +147,18 @@ class View:
         depth / fx needs no correction.
         """
         return 1.0 if self.training is None else self.network_intrinsics.fx / self.training.fx
+
+    def camera_fov_deg(self, network_fov_deg: float) -> float:
+        """The camera's horizontal field of view [degrees], by that of the whole network input.
+
+        network_fov_deg: what a network tells, of no bounds.
+        """
+        bounded = min(max(network_fov_deg, _NARROWEST_DEG), _WIDEST_DEG)
+        camera_per_network = self.target.width * self.camera.width / (
+            self.network_width * self.source.width
+        )
+        tangent = camera_per_network * math.tan(math.radians(bounded) / 2)
+        return math.degrees(2 * math.atan(tangent))
 
     @property
     def visible(self) -> tuple[slice, slice]:
@@ -188,7 +204,7 @@ class View:
         resize_into(image[self.source.slices], out[self.target.slices], resize_filter)
         return out
 
-    def depth_to_camera(self, depth: np.ndarray) -> np.ndarray:
+    def depth_to_camera(self, depth: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Bring depth over the network input to the camera's pixels.
 
         Interpolates inverse depth bilinearly, which is exact on planes and what disparity
@@ -196,22 +212,29 @@ class View:
 
         Args:
             depth: float32 [h,w] covering the whole network input; NaN where unknown.
+            out: float32 [camera.height,camera.width] to write into; made where it is None.
 
         Returns:
-            float32 [camera.height,camera.width], NaN outside the view and next to unknown cells.
+            `out`, NaN outside the view and next to unknown cells.
         """
-        result = self.map_to_camera(np.reciprocal(depth, dtype=np.float32))
+        result = self.map_to_camera(np.reciprocal(depth, dtype=np.float32), out)
         return np.reciprocal(result, out=result)
 
-    def map_to_camera(self, values: np.ndarray) -> np.ndarray:
+    def map_to_camera(self, values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Bring any map over the network input to the camera's pixels, bilinearly.
 
         Args:
             values: float32 [h,w] covering the whole network input; NaN where unknown.
+            out: float32 [camera.height,camera.width] to write into; made where it is None.
 
         Returns:
-            float32 [camera.height,camera.width], NaN outside the view and next to unknown cells.
+            `out`, NaN outside the view and next to unknown cells.
         """
+        if out is None:
+            out = np.empty((self.camera.height, self.camera.width), np.float32)
+        seen = out[self.source.slices]
+        if seen.size < out.size:
+            out[...] = np.nan
         height, width = values.shape
         sx, sy = width / self.network_width, height / self.network_height
         x, y = self.target.x * sx, self.target.y * sy
@@ -219,21 +242,18 @@ class View:
         size = (self.source.width, self.source.height)
         if all(edge.is_integer() for edge in (x, y, shown_w, shown_h)):
             part = Window(int(x), int(y), int(shown_w), int(shown_h))
-            seen = cv2.resize(values[part.slices], size, interpolation=cv2.INTER_LINEAR)
+            cv2.resize(values[part.slices], size, dst=seen, interpolation=cv2.INTER_LINEAR)
         else:
             kx, ky = shown_w / size[0], shown_h / size[1]
             grid_of_camera = np.array(
                 [[kx, 0.0, x + kx / 2 - 0.5], [0.0, ky, y + ky / 2 - 0.5]], np.float64
             )
             flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-            seen = cv2.warpAffine(
-                values, grid_of_camera, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
-            )
-        if size == (self.camera.width, self.camera.height):
-            return seen
-        result = np.full((self.camera.height, self.camera.width), np.nan, np.float32)
-        result[self.source.slices] = seen
-        return result
+            cv2.warpAffine(
+                values, grid_of_camera, size, dst=seen, flags=flags,
+                borderMode=cv2.BORDER_REPLICATE,
+            )  # fmt: skip
+        return out
 
 
 def _ceil(value: float) -> int:

@@ -2,6 +2,8 @@
 
     ros2 launch depth_ros depth.launch.py image:=/camera/image_raw \
         camera_info:=/camera/camera_info rviz:=true
+    ros2 launch depth_ros depth.launch.py cameras:=front,left,right \
+        image:=/{camera}/image_raw camera_info:=/{camera}/camera_info
 
 Nodes that this launch starts, and those that a launch file which includes it starts afterwards,
 get the package's Fast DDS profile, unless the user has one. A camera driver started elsewhere
@@ -18,17 +20,24 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from depth_ros.camera_names import remappings
 from depth_ros.transport import profile_variables
 
 CONFIG = Path(__file__).resolve().parents[1] / 'config'
 
 OVERRIDES = {'model': str, 'backend': str, 'image_transport': str, 'publish_tf': bool}
-INPUTS = ('image', 'camera_info', 'odometry')
+CAMERA_INPUTS = ('image', 'camera_info')
 
 ARGUMENTS = (
     DeclareLaunchArgument('name', default_value='depth_node', description='Name of the node.'),
     DeclareLaunchArgument(
         'namespace', default_value='', description='Namespace of the node and its topics.'
+    ),
+    DeclareLaunchArgument(
+        'cameras',
+        default_value='',
+        description='Names of cameras that share the model, with commas between; {camera} in '
+        'image and camera_info stands for each of them.',
     ),
     DeclareLaunchArgument(
         'image',
@@ -84,6 +93,10 @@ def start_node(context: LaunchContext) -> list[LifecycleNode]:
         for name, kind in OVERRIDES.items()
         if LaunchConfiguration(name).perform(context)
     }
+    cameras = LaunchConfiguration('cameras').perform(context)
+    names = [name.strip() for name in cameras.split(',')]
+    several = {'cameras': names} if cameras else {}
+    topics = {topic: LaunchConfiguration(topic).perform(context) for topic in CAMERA_INPUTS}
     use_sim_time = ParameterValue(LaunchConfiguration('use_sim_time'), value_type=bool)
     return [
         LifecycleNode(
@@ -93,9 +106,11 @@ def start_node(context: LaunchContext) -> list[LifecycleNode]:
             namespace=LaunchConfiguration('namespace'),
             parameters=[
                 LaunchConfiguration('params_file'),
-                {'use_sim_time': use_sim_time, **overrides},
+                {'use_sim_time': use_sim_time, **overrides, **several},
             ],
-            remappings=[(topic, LaunchConfiguration(topic)) for topic in INPUTS],
+            remappings=[
+                ('odometry', LaunchConfiguration('odometry')), *remappings(names, topics)
+            ],
             ros_arguments=['--log-level', LaunchConfiguration('log_level')],
             output='screen',
         )

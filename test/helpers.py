@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +21,11 @@ def shared_bag(name: str) -> Path:
     if not path.exists():
         pytest.skip(f'needs the real bag {path}')
     return path
+
+
+NEEDS_OPENVINO = pytest.mark.skipif(
+    importlib.util.find_spec('openvino') is None, reason='openvino is not installed'
+)
 
 
 def quiet(_: str) -> None:

@@ -18,10 +18,11 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter
-from rcl_interfaces.srv import SetParameters
+from rcl_interfaces.srv import GetParameters, SetParameters, SetParametersAtomically
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter as RclpyParameter
+from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -55,6 +56,11 @@ class NodeProcess:
         """All it printed so far."""
         return self._log.read_text(errors='replace')
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def signal(self, number: signal.Signals = signal.SIGINT) -> None:
         """Send it a signal."""
         self._process.send_signal(number)
@@ -65,7 +71,7 @@ class NodeProcess:
 
     def end(self) -> None:
         """Make sure that it is gone."""
-        if self._process.poll() is None:
+        if self.is_running:
             self._process.terminate()
             try:
                 self._process.wait(10.0)
@@ -154,6 +160,10 @@ class Peer:
         self.node.destroy_node()
         rclpy.shutdown(context=self._context, uninstall_handlers=False)
 
+    def other_node(self) -> Any:
+        """A node of this process that nobody spins."""
+        return rclpy.create_node('other', context=self._context)
+
     def collect(self, message_type: type, topic: str, qos: QoSProfile = RELIABLE) -> list[Any]:
         """A list that grows with every message."""
         received: list[Any] = []
@@ -196,10 +206,26 @@ class Peer:
         request = SetParameters.Request(parameters=[parameter(name, value)])
         return self.call(SetParameters, f'{node}/set_parameters', request).results[0]
 
-    def diagnosis(self) -> dict[str, str]:
-        """The newest diagnostics: key values with 'level' and 'message'."""
+    def set_together(self, values: dict[str, Any], node: str = '/depth_node') -> Any:
+        """Set several parameters at once; the SetParametersResult."""
+        request = SetParametersAtomically.Request(
+            parameters=[parameter(name, value) for name, value in values.items()]
+        )
+        service = f'{node}/set_parameters_atomically'
+        return self.call(SetParametersAtomically, service, request).result
+
+    def get_parameter(self, name: str, node: str = '/depth_node') -> Any:
+        """The value that ROS tells of a parameter."""
+        request = GetParameters.Request(names=[name])
+        (value,) = self.call(GetParameters, f'{node}/get_parameters', request).values
+        return parameter_value_to_python(value)
+
+    def diagnosis(self, title: str = 'depth') -> dict[str, str]:
+        """The newest diagnostics of the node, or of a camera: key values, 'level', 'message'."""
         wait_for(lambda: self.diagnostics, 'diagnostics')
-        status = self.diagnostics[-1].status[0]
+        statuses = {status.name.rsplit(': ', 1)[1]: status
+                    for status in self.diagnostics[-1].status}  # fmt: skip
+        status = statuses[title]
         values = {value.key: value.value for value in status.values}
         return {**values, 'level': str(status.level[0]), 'message': status.message}
 
@@ -207,6 +233,7 @@ class Peer:
         self,
         accept: Callable[[dict[str, str]], bool],
         meanwhile: Callable[[], object] = lambda: None,
+        title: str = 'depth',
     ) -> dict[str, str]:
         """Wait for diagnostics of a kind; meanwhile is called again and again.
 
@@ -216,9 +243,9 @@ class Peer:
 
         def accepted() -> list[dict[str, str]]:
             meanwhile()
-            return [d for d in [self.diagnosis()] if accept(d)]
+            return [d for d in [self.diagnosis(title)] if accept(d)]
 
-        return wait_for(accepted, lambda: f'diagnostics; the last: {self.diagnosis()}')[0]
+        return wait_for(accepted, lambda: f'diagnostics; the last: {self.diagnosis(title)}')[0]
 
     def wait_loaded(self) -> str:
         """Wait until the node has its model; what that runs on."""

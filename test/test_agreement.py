@@ -12,13 +12,25 @@ TYPICAL = MotionSpec(interval_s=0.1, translation=0.5, rotation_rad=0.1, sigma_tr
                      sigma_rotation_rad=0.1)
 
 
+# Inverse depths 1, 0.5, 0.25, 0.125 have the median 0.375, which counts for the last two.
 @pytest.mark.parametrize(('precision', 'figure'), [
-    (Precision.FP32, 0.5), (Precision.FP16, 0.5), (Precision.INT8, (0.5 + 0.1) / 4),
+    (Precision.FP32, 0.5), (Precision.FP16, 0.5), (Precision.INT8, (0.5 + 0.05 / 0.375) / 4),
 ])
 def test_floats_are_held_to_the_worst_pixel_and_eight_bits_to_the_mean(precision, figure):
     expected = np.array([[[1.0, 2.0], [4.0, 8.0]]])
-    depth = np.array([[[1.5, 2.0], [3.6, 8.0]]])
+    depth = np.array([[[1 / 1.5, 2.0], [1 / 0.3, 8.0]]])
     assert depth_difference(depth, expected, precision) == pytest.approx(figure)
+
+
+def test_far_pixels_are_held_to_the_inverse_depth_of_the_median():
+    expected = np.array([[[2.0, 2.0, 2.0, 1e4]], [[20.0, 20.0, 20.0, 100.0]]])
+    depth = expected.copy()
+    depth[0, 0, 3] = 400.0
+    assert depth_difference(depth, expected, Precision.FP32) == pytest.approx(0.0048)
+    depth[1, 0, 3] = 50.0
+    assert depth_difference(depth, expected, Precision.FP32) == pytest.approx(0.2)
+    depth[1, 0, 3] = np.inf
+    assert depth_difference(depth, expected, Precision.FP32) == pytest.approx(0.2)
 
 
 def test_a_pixel_that_is_no_number_is_no_agreement():

@@ -51,3 +51,17 @@ def test_range_of_a_sample_is_about_that_of_all():
 
 def test_range_of_nothing():
     assert depth_range(np.full((8, 8), np.nan, np.float32)) is None
+
+
+def test_farther_than_the_range_is_as_blue_as_its_end():
+    picture = colorize_depth(ramp(), (1.0, 5.0))
+    assert (picture[:, -40:] == picture[0, -1]).all()
+    np.testing.assert_array_equal(picture[0, -1], colorize_depth(ramp(), (1.0, 10.0))[0, -1])
+
+
+def test_is_painted_where_it_shall_be():
+    out = np.ones((50, 200, 3), np.uint8)
+    depth = ramp()
+    depth[10:20] = np.nan
+    assert colorize_depth(depth, out=out) is out
+    np.testing.assert_array_equal(out, colorize_depth(depth))

@@ -219,6 +219,7 @@ def test_a_reset_is_counted_and_named():
     assert tracker.break_before(9 * STEP_NS) == 'the user asked'
     state = tracker.start(9 * STEP_NS, 'the user asked')
     assert (state.resets, state.reset_reason) == (1, 'the user asked')
+    assert state.text == 'started; started anew 1 times, last: the user asked'
     np.testing.assert_array_equal(state.world_T_cam, np.eye(4))
 
 

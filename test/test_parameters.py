@@ -79,7 +79,7 @@ def test_settings_follow_the_parameters():
     parameters = NodeParameters().changed(
         {'scale_source': 'fixed', 'scale_factor': 2.5, 'output_size': 'network', 'threads': 3}
     )
-    settings = parameters.track_settings
+    settings = parameters.track_settings()
     assert settings.output_size is OutputSize.NETWORK
     assert settings.scale.source is ScaleSource.FIXED
     assert settings.scale.factor == 2.5
@@ -94,7 +94,43 @@ def test_a_camera_that_looks_down_knows_where_down_is():
     )
     # Looking 30 degrees below the horizon, down is partly ahead: y down, z forward.
     expected = (0.0, math.cos(math.radians(30)), math.sin(math.radians(30)))
-    assert pitched.track_settings.scale.down == pytest.approx(expected)
+    assert pitched.track_settings().scale.down == pytest.approx(expected)
+
+
+def test_cameras_have_names_places_and_frames_of_their_own():
+    rig = NodeParameters().changed(
+        {
+            'cameras': ['front', 'left'],
+            'extrinsics': 'parameter',
+            'camera_in_base': [0.3, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.2, 0.5, 0.0, 0.0, 1.57],
+        }
+    )
+    assert rig.cameras == ('front', 'left')
+    assert rig.base_T_camera('left')[:3, 3] == pytest.approx([0.0, 0.2, 0.5])
+    assert rig.odom_frame_of('left') == 'left/odom'
+    assert rig.backend_options.engine.max_batch == 2
+    single = NodeParameters()
+    assert single.odom_frame_of('') == 'odom'
+    assert single.backend_options.engine.max_batch == 1
+    for none in ([], None):  # ROS has no list of nothing
+        assert NodeParameters().changed({'cameras': none}) == single
+
+
+@pytest.mark.parametrize(
+    ('values', 'words'),
+    [
+        ({'cameras': ['front', 'front']}, 'twice'),
+        ({'cameras': ['a b']}, "'a b'"),
+        ({'cameras': 'front'}, 'not a list of words'),
+        ({'cameras': [1]}, 'not a word'),
+        ({'cameras': ['a', 'b'], 'extrinsics': 'parameter'}, 'camera_in_base has 6.*12 in all'),
+        ({'extrinsics': 'parameter', 'camera_in_base': [0.0] * 12}, '12 numbers.*6 in all'),
+        ({'camera_in_base': [0.0] * 7}, '6 finite numbers for each camera'),
+    ],
+)
+def test_values_that_do_not_fit_the_cameras_are_refused(values, words):
+    with pytest.raises(ConfigError, match=words):
+        NodeParameters().changed(values)
 
 
 def test_every_parameter_is_explained():

@@ -43,6 +43,20 @@ def test_every_point_by_hand(stride):
         assert rgb == red << 16 | green << 8 | blue
 
 
+def test_large_clouds_are_made_in_bands():
+    """The last band is shorter than the others."""
+    camera = Intrinsics(300, 310, 320.3, 115.2, 640, 231)
+    rng = np.random.default_rng(1)
+    depth = rng.uniform(0.5, 9, (231, 640)).astype(np.float32)
+    image = rng.integers(0, 255, (231, 640, 3), np.uint8)
+    out = np.empty((231, 640, 16), np.uint8)
+    PointCloudWriter(camera).write(depth, image, out)
+    points = out.view(np.float32)
+    np.testing.assert_allclose(points[..., :2], camera.rays() * depth[..., None], rtol=1e-6)
+    np.testing.assert_array_equal(points[..., 2], depth)
+    np.testing.assert_array_equal(out[..., 14:11:-1], image)
+
+
 def test_without_colour():
     depth, image = scene()
     layout, plain = cloud(depth, None)

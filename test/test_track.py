@@ -165,6 +165,38 @@ def test_pictures_and_stamps_of_a_pair_belong_together(tmp_path, rate_hz):
     assert index > 10
 
 
+def test_cameras_asked_together_get_what_each_gets_alone(tmp_path):
+    spec = graphs.spec()
+    graphs.write_model(tmp_path, spec)
+    onnx.save(brightness_pose_graph(spec, per_grey=0.015), tmp_path / 'pose.onnx')
+    pipeline = DepthPipeline.open(Model.load(tmp_path))
+    large = Intrinsics(90, 90, 99.5, 59.5, 200, 120)
+    cameras = [CAMERA, large, Intrinsics(60, 60, 40, 30, 80, 60)]
+    settings = TrackSettings(odometry=AS_ANSWERED)
+    alone, together = ([CameraTrack(pipeline, settings) for _ in cameras] for _ in range(2))
+    for index in range(12):
+        shown = [
+            Frame(10**9 + index * STEP_NS, texture(3.0 * index, k) // 2 + (2 + n) * index, k)
+            for n, k in enumerate(cameras)
+        ]
+        # One of them sees nothing that it did not see before: the pose network is asked by two.
+        shown[1] = dataclasses.replace(shown[1], image=texture(0.0, cameras[1]))
+        expected = [track.process(f, EVERYTHING) for track, f in zip(alone, shown)]
+        begun = [track.begin(f, EVERYTHING) for track, f in zip(together, shown)]
+        answers = pipeline.ask([b.question for b in begun])
+        for track, b, answer, other in zip(together, begun, answers, expected):
+            estimate = track.finish(b, answer)
+            np.testing.assert_allclose(estimate.depth_m, other.depth_m, rtol=1e-6)
+            np.testing.assert_allclose(
+                estimate.odometry.world_T_cam, other.odometry.world_T_cam, atol=1e-6
+            )
+            assert estimate.odometry.tracking is other.odometry.tracking
+    ways = [e.odometry.world_T_cam[2, 3] for e in expected]
+    assert ways[0] > 0.2
+    assert ways[1] == 0.0
+    assert ways[2] > 1.5 * ways[0]
+
+
 def test_nothing_unwanted_is_computed(tmp_path):
     track = make_track(tmp_path)
     for frame in frames(3):
@@ -173,7 +205,8 @@ def test_nothing_unwanted_is_computed(tmp_path):
     assert estimate.odometry is None
     assert estimate.confidence is None
     assert estimate.image is None
-    assert 'pose' not in estimate.timings_ms
+    begun = track.begin(frames(4)[-1], Wanted(egomotion=False))
+    assert begun.question.previous is None
 
 
 def test_a_model_without_pose_gives_depth(tmp_path):
@@ -292,13 +325,37 @@ def test_camera_height_tells_the_scale(tmp_path):
 
 
 def test_confidence_masks_depth(tmp_path):
-    settings = TrackSettings(odometry=AS_ANSWERED, min_confidence=0.9)
+    settings = TrackSettings(odometry=AS_ANSWERED, min_confidence=0.3)
     track = make_track(tmp_path, settings, depth=np.full((48, 64), 2.0))
     estimates = [track.process(frame, EVERYTHING) for frame in frames(3)]
     assert np.isfinite(estimates[0].depth_m).all()
     last = estimates[-1]
-    np.testing.assert_array_equal(np.isfinite(last.depth_m), last.confidence >= 0.9)
+    np.testing.assert_array_equal(np.isfinite(last.depth_m), last.confidence >= 0.3)
     assert 0 < np.isfinite(last.depth_m).mean() < 1
+
+
+def test_confidence_holds_while_the_camera_stands(tmp_path):
+    track = make_track(tmp_path)
+    moving = frames(30)
+    still = [Frame(moving[-1].stamp_ns + (1 + i) * STEP_NS, moving[-1].image, CAMERA, 'camera')
+             for i in range(30)]
+    walked = [track.process(frame, EVERYTHING) for frame in moving]
+    stood = [track.process(frame, EVERYTHING) for frame in still]
+    assert all(estimate.confidence is not None for estimate in walked[1:] + stood)
+    # The same picture agrees with any depth, and would be near 1 everywhere.
+    held = stood[-1].confidence
+    assert any(np.array_equal(held, e.confidence, equal_nan=True) for e in walked[1:] + stood[:1])
+    assert np.nanmedian(held) < 0.9
+
+
+def test_a_camera_that_never_moved_has_no_confidence(tmp_path):
+    track = make_track(tmp_path, TrackSettings(odometry=AS_ANSWERED, min_confidence=0.5))
+    picture = frames(1)[0].image
+    for index in range(5):
+        frame = Frame(10**9 + index * STEP_NS, picture, CAMERA, 'camera')
+        estimate = track.process(frame, EVERYTHING)
+    assert estimate.confidence is None
+    assert np.isfinite(estimate.depth_m).all()
 
 
 def test_other_settings_keep_the_path(tmp_path):
@@ -339,3 +396,22 @@ def test_refused_settings_change_nothing(tmp_path):
 def test_impossible_settings(value):
     with pytest.raises(ConfigError, match='min_confidence'):
         TrackSettings(odometry=AS_ANSWERED, min_confidence=value)
+
+
+@pytest.mark.parametrize('size', list(OutputSize))
+def test_depth_is_written_where_it_shall_be(tmp_path, size):
+    settings = TrackSettings(output_size=size, odometry=AS_ANSWERED)
+    track = make_track(tmp_path, settings)
+    (frame,) = frames(1)
+    expected = track.process(frame).depth_m
+    given = []
+
+    def depth_out(height, width):
+        given.append(np.full((height, width), -1.0, np.float32))
+        return given[-1]
+
+    begun = track.begin(frame)
+    (answer,) = track.pipeline.ask([begun.question])
+    estimate = track.finish(begun, answer, depth_out)
+    assert estimate.depth_m is given[0]
+    np.testing.assert_array_equal(estimate.depth_m, expected)

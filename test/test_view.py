@@ -171,6 +171,17 @@ def test_unknown_depth_stays_unknown():
     assert np.isfinite(back[:80]).all()
 
 
+@pytest.mark.parametrize('fit', list(Fit))
+@pytest.mark.parametrize('camera', [KITCHEN, ROAD])
+def test_depth_is_written_where_it_shall_be(camera, fit):
+    depth = np.random.default_rng(0).uniform(1, 9, (48, 64)).astype(np.float32)
+    view = View.fit(camera, 64, 48, fit)
+    out = np.full((camera.height, camera.width), -1.0, np.float32)
+    assert view.depth_to_camera(depth, out) is out
+    np.testing.assert_array_equal(out, view.depth_to_camera(depth))
+    assert not (out == -1.0).any()
+
+
 def test_visible_window_holds_camera_only():
     view = View.fit(ROAD, 256, 192, Fit.LETTERBOX)
     for width, height in ((256, 192), (128, 96), (100, 75)):
@@ -191,9 +202,62 @@ def test_lanczos_is_that_of_pil():
         assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
-def test_area_of_a_whole_ratio_is_the_mean():
-    image = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
+@pytest.mark.parametrize(('ratio', 'roundings'), [(2, 1), (3, 1), (4, 2), (6, 1)])
+def test_area_of_a_whole_ratio_is_the_mean(ratio, roundings):
+    image = np.random.default_rng(0).integers(0, 255, (48 * ratio, 64 * ratio, 3), np.uint8)
     out = np.empty((48, 64, 3), np.uint8)
     resize_into(image, out, ResizeFilter.AREA)
-    means = image.reshape(48, 2, 64, 2, 3).mean(axis=(1, 3))
-    assert np.abs(out - means).max() <= 0.5
+    means = image.reshape(48, ratio, 64, ratio, 3).mean(axis=(1, 3))
+    assert np.abs(out - means).max() <= 0.5 * roundings
+
+
+def area_weights(source, target):
+    """The share of each of `source` pixels in each of `target` pixels that cover the same."""
+    ends = np.arange(target + 1) * source / target
+    pixels = np.arange(source)
+    covered = np.minimum(ends[1:, None], pixels + 1) - np.maximum(ends[:-1, None], pixels)
+    return np.maximum(covered, 0.0) * target / source
+
+
+@pytest.mark.parametrize(
+    ('size', 'mean'),
+    [
+        ((640, 480), 2.0), ((1280, 960), 4.5), ((320, 240), 1.0), ((840, 630), 0.5),
+        ((400, 480), 0.5),
+    ],
+)  # fmt: skip
+def test_area_of_any_ratio_is_nearly_the_mean(size, mean):
+    noise = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8)
+    image = cv2.GaussianBlur(noise, (0, 0), 2.0)
+    image = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX)
+    out = np.empty((192, 256, 3), np.uint8)
+    resize_into(image, out, ResizeFilter.AREA)
+    rows, columns = area_weights(size[1], 192), area_weights(size[0], 256)
+    exact = np.einsum('yv,vuc,xu->yxc', rows, image.astype(float), columns, optimize=True)
+    difference = np.abs(out - exact)
+    assert difference.mean() < mean
+    assert np.percentile(difference, 99) < 4 * mean
+
+
+def test_area_leaves_nothing_of_stripes_of_a_pixel():
+    stripes = np.zeros((480, 640, 3), np.uint8)
+    stripes[:, ::2] = 200
+    out = np.empty((192, 256, 3), np.uint8)
+    resize_into(stripes, out, ResizeFilter.AREA)
+    assert np.abs(out.astype(int) - 100).max() <= 1
+
+
+@pytest.mark.parametrize('size', [(64, 48), (256, 200), (160, 60)])
+def test_bilinear_takes_the_four_nearest_pixels(size):
+    """Naively, on the grid whose outer borders coincide."""
+    width, height = size
+    image = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
+    out = np.empty((height, width, 3), np.uint8)
+    resize_into(image, out, ResizeFilter.BILINEAR)
+    y = np.clip((np.arange(height) + 0.5) * 120 / height - 0.5, 0, 119)
+    x = np.clip((np.arange(width) + 0.5) * 160 / width - 0.5, 0, 159)
+    top, left = np.minimum(y.astype(int), 118), np.minimum(x.astype(int), 158)
+    dy, dx = (y - top)[:, None, None], (x - left)[:, None]
+    rows = image[top] * (1 - dy) + image[top + 1] * dy
+    expected = rows[:, left] * (1 - dx) + rows[:, left + 1] * dx
+    assert np.abs(out - expected).max() <= 1.0

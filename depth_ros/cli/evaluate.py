@@ -22,6 +22,7 @@ from pathlib import Path
 from depth_ros.bags import Selection
 from depth_ros.camera import RectifyMode
 from depth_ros.cli.options import (
+    add_focal_option,
     add_model_options,
     add_motion_option,
     add_scale_options,
@@ -62,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_protocol_options(parser)
     add_model_options(parser)
     add_motion_option(parser)
+    add_focal_option(parser)
     add_scale_options(parser, default=None)
     add_selection_options(parser)
     guesses = parser.add_argument_group(
@@ -157,6 +159,7 @@ def _request(args: argparse.Namespace) -> EvaluationRequest:
         odometry_topic=args.odometry,
         scale=scale_settings_of(args),
         scale_odometry_topic=args.scale_odometry,
+        allow_estimated_focal=args.allow_estimated_focal,
         refine_motion=not args.network_motion,
     )
 

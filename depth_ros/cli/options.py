@@ -68,12 +68,19 @@ def engine_options_of(args: argparse.Namespace) -> EngineOptions:
     )
 
 
-
 def add_motion_option(parser: argparse.ArgumentParser) -> None:
     """Add how egomotion is found."""
     parser.add_argument('--network-motion', action='store_true',
                         help="take the pose network's motions as they are, where by default "
                              'features tracked between frames make them exact')
+
+
+def add_focal_option(parser: argparse._ActionsContainer) -> None:
+    """Add whether uncalibrated cameras are taken."""
+    parser.add_argument('--allow-estimated-focal', action='store_true',
+                        help='of cameras without calibration: take the focal length that the '
+                             'model sees, where it tells the field of view; metres are as good '
+                             'as that guess')
 
 
 def open_pipeline(args: argparse.Namespace) -> DepthPipeline:

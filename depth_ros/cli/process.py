@@ -1,8 +1,9 @@
 """Compute every frame of a recording and write a new bag.
 
 INPUT is a bag, a folder of images or a video. The new bag holds /depth/image (32FC1, metres),
-/depth/camera_info, and where the model knows egomotion /odom, /tf and /tf_static; /points and
-/image_rect/compressed on request. No frame is left out, and the same input gives the same bag.
+/depth/camera_info, and where the model knows egomotion /odom, /tf and /tf_static; /points,
+/confidence/image and /image_rect/compressed on request. No frame is left out, and the same input
+gives the same bag, byte for byte.
 
   depth_ros process kitchen --model my_model --out kitchen_depth --points
   depth_ros process drive.mp4 --hfov 70 --out drive_depth
@@ -11,7 +12,7 @@ INPUT is a bag, a folder of images or a video. The new bag holds /depth/image (3
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from depth_ros.bags import (
 )
 from depth_ros.camera import RectifyMode
 from depth_ros.cli.options import (
+    add_focal_option,
     add_model_options,
     add_motion_option,
     add_scale_options,
@@ -41,16 +43,15 @@ from depth_ros.cli.progress import Progress
 from depth_ros.egomotion import OdometrySettings
 from depth_ros.errors import BagError, ConfigError
 from depth_ros.estimate_bag import Contents, EstimateWriter
+from depth_ros.focal_estimate import FocalEstimate
 from depth_ros.image_sources import (
     VIDEO_SUFFIXES,
-    FieldOfView,
-    Lens,
-    PinholeValues,
     list_images,
     read_images,
     read_video,
     video_size,
 )
+from depth_ros.lens import FieldOfView, Lens, PinholeValues
 from depth_ros.offline import OdometryFeed, rectified
 from depth_ros.pipeline import CameraTrack, Frame, OutputSize, TrackSettings, Wanted
 from depth_ros.scale import ScaleSettings, ScaleSource
@@ -66,7 +67,8 @@ _BAG_SUFFIXES = ('.mcap', '.db3', '.bag')
 class Source:
     """Frames to compute and how many they are, where that is known."""
 
-    frames: Iterator[Frame]
+    frames: Callable[[FocalEstimate], Iterator[Frame]]
+    """Given what estimates the focal length of a camera of which nothing is known."""
     count: int | None
 
 
@@ -78,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         default=Storage.MCAP.value,
                         help='file format of the bag (default: %(default)s)')
     parser.add_argument('--points', action='store_true', help='write coloured clouds /points')
+    parser.add_argument('--confidence', action='store_true', help='write /confidence/image')
     parser.add_argument('--images', action='store_true', help='write /image_rect/compressed')
     parser.add_argument('--output-size', choices=[size.value for size in OutputSize],
                         default=OutputSize.CAMERA.value,
@@ -85,6 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              'of the network (default: %(default)s)')
     add_model_options(parser)
     add_motion_option(parser)
+    add_focal_option(parser)
     add_scale_options(parser)
     add_selection_options(parser)
     add_topic_options(parser)
@@ -100,8 +104,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Process and write."""
-    contents = Contents(args.points, args.images)
-    wanted = Wanted(egomotion=True, image=args.points or args.images)
+    contents = Contents(args.points, args.images, args.confidence)
+    wanted = Wanted(egomotion=True, confidence=args.confidence, image=args.points or args.images)
     scale = scale_settings_of(args) or ScaleSettings()
     settings = TrackSettings(
         output_size=OutputSize(args.output_size),
@@ -112,13 +116,15 @@ def run(args: argparse.Namespace) -> int:
     odometry = _odometry(args) if scale.source is ScaleSource.ODOMETRY else None
     with closing(open_pipeline(args)) as pipeline, BagWriter(args.out, Storage(args.storage)) \
             as bag, Progress('processed', source.count) as progress:
-        track = CameraTrack(pipeline, settings)
+        track, focal = CameraTrack(pipeline, settings), FocalEstimate(pipeline)
         writer = EstimateWriter(bag, contents)
         done = 0
-        for frame in source.frames:
+        for frame in source.frames(focal):
             if odometry is not None:
                 odometry.tell(track, frame.stamp_ns)
-            writer.write(track.process(frame, wanted))
+            estimate = track.process(frame, wanted)
+            focal.observe(estimate.fov_deg)
+            writer.write(estimate)
             done += 1
             progress.update(done)
         if done == 0:
@@ -174,21 +180,29 @@ def _open_bag(args: argparse.Namespace, path: Path) -> Source:
     with BagReader(path) as reader:
         topics = find_camera_topics(reader, args.image, args.camera_info)
         count = reader.topic(topics.image).count
-    frames = rectified(read_frames(path, topics, selection), RectifyMode(args.rectify),
-                       topics.image)
+
+    def frames(focal: FocalEstimate) -> Iterator[Frame]:
+        lens = focal if args.allow_estimated_focal else None
+        recorded = read_frames(path, topics, selection)
+        return rectified(recorded, RectifyMode(args.rectify), topics.image, lens)
+
     return Source(frames, count if selection == Selection() else None)
 
 
 def _open_images(args: argparse.Namespace, path: Path) -> Source:
     images = list_images(path)
     lens, rate_hz = _lens(args), _rate(args, _DEFAULT_RATE_HZ)
-    return _selected(args, Source(read_images(images, lens, rate_hz), len(images)))
+    return _selected(
+        args, Source(lambda focal: read_images(images, lens or focal, rate_hz), len(images))
+    )
 
 
 def _open_video(args: argparse.Namespace, path: Path) -> Source:
     count, video_rate_hz = video_size(path)
     lens, rate_hz = _lens(args), _rate(args, video_rate_hz)
-    return _selected(args, Source(read_video(path, lens, rate_hz), count or None))
+    return _selected(
+        args, Source(lambda focal: read_video(path, lens or focal, rate_hz), count or None)
+    )
 
 
 def _selected(args: argparse.Namespace, source: Source) -> Source:
@@ -196,7 +210,7 @@ def _selected(args: argparse.Namespace, source: Source) -> Source:
     selection = selection_of(args)
     if selection == Selection():
         return source
-    return Source(_select(source.frames, selection), None)
+    return Source(lambda focal: _select(source.frames(focal), selection), None)
 
 
 def _select(frames: Iterator[Frame], selection: Selection) -> Iterator[Frame]:
@@ -210,13 +224,16 @@ def _select(frames: Iterator[Frame], selection: Selection) -> Iterator[Frame]:
             yield frame
 
 
-def _lens(args: argparse.Namespace) -> Lens:
+def _lens(args: argparse.Namespace) -> Lens | None:
+    """What the options tell of the camera; None: it is to be estimated."""
     if args.intrinsics is not None:
         return PinholeValues(*args.intrinsics)
     if args.hfov is not None:
         return FieldOfView(args.hfov)
+    if args.allow_estimated_focal:
+        return None
     raise ConfigError(f'{args.input} says nothing of its camera: give --intrinsics FX FY CX CY '
-                      'or --hfov DEG')
+                      'or --hfov DEG, or --allow-estimated-focal with a model that tells it')
 
 
 def _rate(args: argparse.Namespace, default_hz: float) -> float:

@@ -32,16 +32,23 @@ class ImageBuffer:
         self._dtype = np.dtype(dtype)
         self._channels = channels
 
-    def pixels(self, header: Header, height: int, width: int) -> np.ndarray:
+    def pixels(self, height: int, width: int) -> np.ndarray:
         """The message's pixels to write, [H,W] of one channel or [H,W,channels]."""
         message = self.message
-        message.header = header
         if (message.height, message.width) != (height, width):
             message.height, message.width = height, width
             message.step = width * self._channels * self._dtype.itemsize
             message.data = array.array('B', bytes(message.step * height))
         shape = (height, width) if self._channels == 1 else (height, width, self._channels)
         return np.frombuffer(message.data, self._dtype).reshape(shape)
+
+    def filled(self, header: Header, values: np.ndarray) -> Image:
+        """The message with `values` for pixels, which are not copied where they are its own."""
+        pixels = self.pixels(*values.shape[:2])
+        if not np.may_share_memory(pixels, values):
+            np.copyto(pixels, values)
+        self.message.header = header
+        return self.message
 
 
 class CloudBuffer:

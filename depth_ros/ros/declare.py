@@ -5,7 +5,8 @@ from __future__ import annotations
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
-from depth_ros.parameters import TABLE, NodeParameters, TableEntry
+from depth_ros.parameter_entry import TableEntry
+from depth_ros.parameters import TABLE, NodeParameters
 
 
 def declare_parameters(node: Node) -> NodeParameters:

@@ -39,5 +39,5 @@ def watch_inputs(inputs: Inputs, timeout_s: float, monitor: Monitor) -> None:
     if publishers:
         monitor.report(Trouble.INPUT, Problem(Level.WARN, f'{what}, though it has a publisher'))
     else:
-        cure = 'nobody publishes it: start the camera, or remap image to its topic'
+        cure = f'nobody publishes it: start the camera, or remap {inputs.image_name} to its topic'
         monitor.report(Trouble.INPUT, Problem(Level.WARN, what, cure))

@@ -1,30 +1,52 @@
-"""What the node receives: images and camera_info, on a thread that only stores them."""
+"""What the node receives: images and camera_info."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from depth_ros.camera_names import camera_topic
+from depth_ros.errors import MessageError
 from depth_ros.parameters import ImageTransport
 from depth_ros.ros.camera_infos import CameraInfos
+from depth_ros.ros.raw_image import RawImage
+from depth_ros.ros.receiving import Receiving
+from depth_ros.ros.serialized import AFTER_STAMP, header_stamp_ns
 
 
 @dataclass(frozen=True)
 class Arrival:
     """An image message and when it came."""
 
-    message: Any
-    """sensor_msgs/Image or CompressedImage."""
+    message: bytes
+    """As it was sent."""
     arrived_s: float
     """By time.monotonic()."""
+    transport: ImageTransport = ImageTransport.RAW
+    """Raw: the message is a sensor_msgs/Image; else a CompressedImage."""
+
+    def read(self) -> RawImage | CompressedImage:
+        """The message's fields.
+
+        Raises:
+            MessageError: the bytes are no image.
+        """
+        if self.transport is ImageTransport.RAW:
+            return RawImage.read(self.message)
+        try:
+            return deserialize_message(self.message, CompressedImage)
+        except RuntimeError as error:
+            raise MessageError(
+                f'{len(self.message)} bytes are no serialised sensor_msgs/CompressedImage: {error}'
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -37,17 +59,17 @@ class Silence:
     """camera_info messages in that time."""
 
 
-def image_topic(node: LifecycleNode, transport: ImageTransport) -> str:
-    """The full name of the topic that images come on.
+def image_topic(node: LifecycleNode, camera: str, transport: ImageTransport) -> str:
+    """The full name of the topic that images of a camera come on.
 
     As with image_transport, remapping `image` moves the compressed topic below it too.
     """
-    base = node.resolve_topic_name('image')
+    base = node.resolve_topic_name(camera_topic(camera, 'image'))
     return base if transport is ImageTransport.RAW else f'{base}/compressed'
 
 
 class Inputs:
-    """The subscriptions of an active node; an inactive one receives nothing.
+    """The subscriptions of one camera of an active node; an inactive one receives nothing.
 
     Best effort matches every publisher; images are kept one deep, since only the newest counts.
     """
@@ -55,26 +77,36 @@ class Inputs:
     def __init__(
         self,
         node: LifecycleNode,
+        camera: str,
         transport: ImageTransport,
         infos: CameraInfos,
         take_image: Callable[[Arrival], None],
+        answer: Callable[[], None],
         group: CallbackGroup,
+        failed: Callable[[str], object],
     ) -> None:
         """Subscribe.
 
         Args:
             node: subscribes.
+            camera: its name.
             transport: raw or compressed images.
             infos: where camera_info is stored.
             take_image: where images are stored.
-            group: of the callbacks.
+            answer: may take its time with those that are.
+            group: of subscriptions that no executor may take.
+            failed: told of messages that cannot be taken.
         """
         self._node = node
         self._infos = infos
         self._take_image = take_image
+        self._transport = transport
         self._last_image_s = time.monotonic()
         self._infos_since_image = 0
-        self.image_topic = image_topic(node, transport)
+        self._info_content = b''
+        self._info: CameraInfo | None = None
+        self.image_name = camera_topic(camera, 'image')
+        self.image_topic = image_topic(node, camera, transport)
         image_type = Image if transport is ImageTransport.RAW else CompressedImage
         self._subscriptions = [
             node.create_subscription(
@@ -84,17 +116,14 @@ class Inputs:
                 _sensor_qos(depth),
                 callback_group=group,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                raw=True,
             )
             for message_type, topic, callback, depth in (
                 (image_type, self.image_topic, self._on_image, 1),
-                (CameraInfo, 'camera_info', self._on_info, 5),
+                (CameraInfo, camera_topic(camera, 'camera_info'), self._on_info, 5),
             )
         ]
-
-    @property
-    def info_topic(self) -> str:
-        """The full name of the topic that camera_info comes on."""
-        return self._node.resolve_topic_name('camera_info')
+        self._receiving = Receiving('inputs', node.context, self._subscriptions, failed, answer)
 
     @property
     def publishers(self) -> int:
@@ -107,17 +136,25 @@ class Inputs:
 
     def destroy(self) -> None:
         """Unsubscribe."""
+        self._receiving.stop()
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
-    def _on_image(self, message: Any) -> None:
+    def _on_image(self, message: bytes) -> None:
         self._last_image_s = time.monotonic()
         self._infos_since_image = 0
-        self._take_image(Arrival(message, self._last_image_s))
+        self._take_image(Arrival(message, self._last_image_s, self._transport))
 
-    def _on_info(self, message: CameraInfo) -> None:
+    def _on_info(self, message: bytes) -> None:
+        """Read what a camera says of itself when it says something else than before."""
         self._infos_since_image += 1
-        self._infos.store(message)
+        content = message[AFTER_STAMP:]
+        try:
+            if self._info is None or content != self._info_content:
+                self._info, self._info_content = deserialize_message(message, CameraInfo), content
+            self._infos.store(self._info, header_stamp_ns(message))
+        except (RuntimeError, MessageError):
+            pass  # no camera_info: where there is no other, images are refused for it
 
 
 def _sensor_qos(depth: int) -> QoSProfile:

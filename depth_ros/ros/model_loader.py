@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from depth_ros import heap
 from depth_ros.backends import BackendOptions, LoadingCancelledError
+from depth_ros.batching import Batching, choose_batching
 from depth_ros.errors import BackendError, DepthRosError
 from depth_ros.model import Model
 from depth_ros.pipeline import DepthPipeline
@@ -20,14 +22,17 @@ class LoadRequest:
 
     model: Model
     options: BackendOptions
+    cameras: int = 1
+    """How many share it."""
 
 
 @dataclass(frozen=True)
 class LoadedModel:
     """A model that is ready for frames."""
 
-    model: Model
+    request: LoadRequest
     pipeline: DepthPipeline
+    batching: Batching
     seconds: float
     """Time that loading and the first runs took."""
 
@@ -80,16 +85,10 @@ class ModelLoader:
         self._lock = threading.Lock()
         self._progress: _Progress | None = None
         self._newest: LoadRequest | None = None
-        self._requests: Mailbox[LoadRequest] = Mailbox()
+        self._requests: Mailbox[ModelLoader, LoadRequest] = Mailbox()
         self._requests.open()
         self._thread = threading.Thread(target=self._work, name='model loader', daemon=True)
         self._thread.start()
-
-    @property
-    def busy(self) -> bool:
-        """Whether a model was asked for that is neither loaded nor refused yet."""
-        with self._lock:
-            return self._newest is not None
 
     @property
     def doing(self) -> str:
@@ -101,7 +100,7 @@ class ModelLoader:
         """Load this one next; one that is being loaded or waits is dropped."""
         with self._lock:
             self._newest = request
-            self._requests.put(request)
+            self._requests.put(self, request)
             if self._progress is not None:
                 self._progress.cancel()
 
@@ -115,17 +114,22 @@ class ModelLoader:
         self._thread.join()
 
     def _work(self) -> None:
-        while (request := self._requests.take()) is not None:
-            progress = _Progress(self._tell)
-            with self._lock:
-                if request is not self._newest:  # asked for another one since
-                    continue
-                self._progress = progress
-            self._load(request, progress)
-            with self._lock:
-                self._progress = None
-                if self._newest is request:
-                    self._newest = None
+        while self._requests.wait():
+            for _, request in self._requests.take():
+                self._take_up(request)
+
+    def _take_up(self, request: LoadRequest) -> None:
+        progress = _Progress(self._tell)
+        with self._lock:
+            if request is not self._newest:  # asked for another one since
+                return
+            self._progress = progress
+        self._load(request, progress)
+        heap.give_back()
+        with self._lock:
+            self._progress = None
+            if self._newest is request:
+                self._newest = None
 
     def _load(self, request: LoadRequest, progress: _Progress) -> None:
         start = time.monotonic()
@@ -133,10 +137,13 @@ class ModelLoader:
         try:
             pipeline = DepthPipeline.open(request.model, request.options, loading=progress)
             pipeline.warm_up()
+            pipeline.check(request.model, request.options)
+            batching = choose_batching(pipeline, request.cameras, progress)
             if progress.cancelled():
                 pipeline.close()
                 return
-            self._loaded(LoadedModel(request.model, pipeline, time.monotonic() - start))
+            seconds = time.monotonic() - start
+            self._loaded(LoadedModel(request, pipeline, batching, seconds))
         except Exception as error:
             if pipeline is not None:
                 pipeline.close()

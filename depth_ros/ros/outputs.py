@@ -1,6 +1,8 @@
-"""What the node publishes, and what of it anybody wants."""
+"""What the node publishes of a camera, and what of it anybody wants."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from nav_msgs.msg import Odometry
@@ -12,6 +14,7 @@ from std_msgs.msg import Header
 
 from depth_ros.body_odometry import body_odometry
 from depth_ros.camera import Intrinsics
+from depth_ros.camera_names import camera_topic
 from depth_ros.colorize import colorize_depth
 from depth_ros.messages import matrix_to_quaternion
 from depth_ros.mounting import Mounting
@@ -29,10 +32,27 @@ _CLOUD_FIELDS = [
 ]
 
 
-class Outputs:
-    """The publishers of the node; one thread publishes.
+class Audience(NamedTuple):
+    """Which topics somebody listens to; asked once a frame, since each costs a call into DDS."""
 
-    Topics, relative to the node's namespace, each with stamp and frame of its image:
+    depth: bool
+    info: bool
+    color: bool
+    confidence: bool
+    points: bool
+    egomotion: bool
+
+    @property
+    def wanted(self) -> Wanted:
+        """What is to be computed for it."""
+        return Wanted(self.egomotion, self.confidence, self.points)
+
+
+class Outputs:
+    """The publishers of one camera; one thread publishes.
+
+    Topics, relative to the node's namespace and below the camera's name, each with stamp and frame
+    of its image:
         depth/image       32FC1, metres along the optical axis, NaN where unknown (REP 117, 118)
         depth/camera_info of the pixels of depth/image, without distortion
         depth/color       bgr8, a picture for people
@@ -41,9 +61,10 @@ class Outputs:
         odom              pose and twist of the base in body axes, with covariance
     """
 
-    def __init__(self, node: LifecycleNode) -> None:
+    def __init__(self, node: LifecycleNode, camera: str) -> None:
         """Create the publishers; they are silent until the node is active."""
         self._node = node
+        self._camera = camera
         self._depth = self._publisher(Image, 'depth/image')
         self._info = self._publisher(CameraInfo, 'depth/camera_info')
         self._color = self._publisher(Image, 'depth/color')
@@ -63,43 +84,49 @@ class Outputs:
         ):  # fmt: skip
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def wanted(self, broadcasting: bool) -> Wanted | None:
-        """What to compute for those who listen; None where nobody does.
+    def audience(self, broadcasting: bool) -> Audience:
+        """Who listens now.
 
         Args:
             broadcasting: whether /tf is broadcast, which is wanted whoever listens.
         """
-        wanted = Wanted(
-            egomotion=broadcasting or _heard(self._odom),
+        return Audience(
+            depth=_heard(self._depth),
+            info=_heard(self._info),
+            color=_heard(self._color),
             confidence=_heard(self._confidence),
-            image=_heard(self._points),
+            points=_heard(self._points),
+            egomotion=broadcasting or _heard(self._odom),
         )
-        depth_alone = any(map(_heard, (self._depth, self._info, self._color)))
-        anything = wanted.egomotion or wanted.confidence or wanted.image or depth_alone
-        return wanted if anything else None
 
-    def publish_depth(self, estimate: Estimate, header: Header, stride: int) -> None:
+    def depth_pixels(self, height: int, width: int) -> np.ndarray:
+        """Where depth [height,width] is to be written, so that it need not be copied."""
+        return self._depth_buffer.pixels(height, width)
+
+    def publish_depth(
+        self, estimate: Estimate, header: Header, stride: int, audience: Audience
+    ) -> None:
         """Send everything that has one value a pixel.
 
         Args:
             estimate: of an image.
             header: of that image.
             stride: of the cloud.
+            audience: who listened when the image was taken up.
         """
         depth = estimate.depth_m
-        if _heard(self._depth):
-            np.copyto(self._depth_buffer.pixels(header, *depth.shape), depth)
-            self._depth.publish(self._depth_buffer.message)
-        if _heard(self._info):
+        if audience.depth:
+            self._depth.publish(self._depth_buffer.filled(header, depth))
+        if audience.info:
             self._info.publish(camera_info(estimate.intrinsics, header))
-        if _heard(self._color):
-            np.copyto(self._color_buffer.pixels(header, *depth.shape), colorize_depth(depth))
-            self._color.publish(self._color_buffer.message)
-        if estimate.confidence is not None and _heard(self._confidence):
-            pixels = self._confidence_buffer.pixels(header, *depth.shape)
-            np.copyto(pixels, estimate.confidence)
-            self._confidence.publish(self._confidence_buffer.message)
-        if estimate.image is not None and _heard(self._points):
+        if audience.color:
+            picture = colorize_depth(depth, out=self._color_buffer.pixels(*depth.shape))
+            self._color.publish(self._color_buffer.filled(header, picture))
+        if estimate.confidence is not None and audience.confidence:
+            self._confidence.publish(
+                self._confidence_buffer.filled(header, estimate.confidence)
+            )
+        if estimate.image is not None and audience.points:
             self._publish_cloud(estimate, header, stride)
 
     def publish_odometry(
@@ -150,7 +177,7 @@ class Outputs:
         )
         return self._node.create_lifecycle_publisher(
             message_type,
-            topic,
+            camera_topic(self._camera, topic),
             qos,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )

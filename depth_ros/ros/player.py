@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from rosgraph_msgs.msg import Clock
 from depth_ros.bag_messages import COMPRESSED_IMAGE, IMAGE
 from depth_ros.bags import BagReader, Topic
 from depth_ros.errors import BagError, ConfigError
+from depth_ros.ros.serialized import header_stamp_ns
 
 _SETTLE_S = 0.5
 """Between finding the readers and the first message: they have to find us too; and at the end,
@@ -143,17 +143,6 @@ class _Player:
         message = Clock()
         message.clock.sec, message.clock.nanosec = divmod(now_ns, _NS_PER_S)
         self._clock.publish(message)
-
-
-def header_stamp_ns(data: bytes) -> int:
-    """The stamp of a serialised message that begins with a std_msgs/Header.
-
-    Four bytes say how the rest is encoded (the second one: 1 for little endian), then follow the
-    seconds and nanoseconds (OMG DDS-XTypes, 7.6.2.1.2).
-    """
-    order = '<' if data[1] & 1 else '>'
-    seconds, nanoseconds = struct.unpack_from(f'{order}iI', data, 4)
-    return seconds * _NS_PER_S + nanoseconds
 
 
 def _publishers(

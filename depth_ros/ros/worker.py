@@ -1,40 +1,71 @@
-"""The thread that computes: it takes the newest frame, and no other."""
+"""What computes: it takes the newest frame of each camera, and no other."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
+from depth_ros.ros.camera_port import CameraPort
 from depth_ros.ros.inputs import Arrival
 from depth_ros.ros.mailbox import Mailbox
+from depth_ros.ros.processor import FrameProcessor, Image
+from depth_ros.ros.survival import survived
 
 
 class Worker:
-    """Runs a function on the newest of the images that are put in."""
+    """Has the newest of the images that are put in answered, by one thread at a time."""
 
-    def __init__(self, process: Callable[[Arrival], None]) -> None:
-        """Prepare; `start` makes it work."""
-        self._process = process
-        self._mailbox: Mailbox[Arrival] = Mailbox()
-        self._thread: threading.Thread | None = None
+    def __init__(self, processor: FrameProcessor, failed: Callable[[str], object]) -> None:
+        """Prepare; after `start` images are taken.
 
-    def put(self, arrival: Arrival) -> bool:
-        """Hand an image over; True where it overtook one that was waiting."""
-        return self._mailbox.put(arrival)
+        Args:
+            processor: answers.
+            failed: told of errors that the processor does not charge an image with.
+        """
+        self._processor = processor
+        self._failed = failed
+        self._busy_since_s: float | None = None
+        self._mailbox: Mailbox[CameraPort, Arrival] = Mailbox()
+        self._working = threading.Lock()
+
+    @property
+    def busy_s(self) -> float:
+        """How long it has been with the images at hand; 0 where there are none."""
+        since_s = self._busy_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
+
+    def put(self, port: CameraPort, arrival: Arrival) -> bool:
+        """Hand an image over; True where it overtook one of its camera that was waiting."""
+        return self._mailbox.put(port, arrival)
 
     def start(self) -> None:
         """Take images from now on."""
         self._mailbox.open()
-        self._thread = threading.Thread(target=self._work, name='depth worker', daemon=True)
-        self._thread.start()
 
     def stop(self) -> None:
-        """Drop the image that waits, and wait for the one in flight."""
-        self._mailbox.close()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        """Drop the images that wait, and wait for those in flight."""
+        for port, _ in self._mailbox.close():
+            port.drop()
+        with self._working:
+            pass
 
-    def _work(self) -> None:
-        while (arrival := self._mailbox.take()) is not None:
-            self._process(arrival)
+    def work(self) -> None:
+        """Answer the images that wait, unless another thread is at it: that one will."""
+        while self._mailbox.holds_any and self._working.acquire(blocking=False):
+            try:
+                self._answer()
+            finally:
+                self._working.release()
+
+    def _answer(self) -> None:
+        while images := self._more([]):
+            self._busy_since_s = time.monotonic()
+            with survived(self._failed):
+                self._processor.process(images, self._more)
+            self._busy_since_s = None
+
+    def _more(self, images: list[Image]) -> list[Image]:
+        """What there is of cameras other than those of `images`, as far as a run has room."""
+        served = [port for port, _ in images]
+        return self._mailbox.take(self._processor.batch - len(served), served)

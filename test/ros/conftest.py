@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import graphs
+import numpy as np
 import pytest
 from ros_harness import Network, Peer
+from ros_robot import RECOVERIES
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -16,6 +18,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.ros)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """How soon good frames were answered after faults; a test cannot ask for it on any machine."""
+    seconds = config.stash.get(RECOVERIES, [])
+    if seconds:
+        median, worst = np.percentile(seconds, (50, 100))
+        terminalreporter.write_line(
+            f'{len(seconds)} good frames among faults: answered within {1e3 * median:.0f} ms at '
+            f'the median, {worst:.2f} s at worst'
+        )
 
 
 @pytest.fixture

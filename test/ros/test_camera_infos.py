@@ -60,3 +60,17 @@ def test_refusals_name_both_sides():
     infos.clear()
     with pytest.raises(CameraError, match='no camera_info'):
         match(infos, 1)
+
+
+def test_one_that_makes_no_sense_stands_in_no_other_ones_way():
+    infos = CameraInfos()
+    infos.store(info_message(*SIZE, 1, focal=101.0))
+    infos.store(info_message(0, 0, 2))
+    assert match(infos, 9).k[0] == 101.0
+    with pytest.raises(CameraError, match='0x0'):
+        match(infos, 2)  # its own
+    with pytest.raises(CameraError, match='0x0'):
+        match(infos, 9, size=(48, 36))
+    infos.store(info_message(*SIZE, 3, focal=float('nan')))
+    with pytest.raises(CameraError, match='not finite'):
+        match(infos, 9)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from fake_gpu_machine import FOLDER
-from ros_camera import Camera
-from ros_harness import Network, wait_for
+from helpers import NEEDS_OPENVINO
+from rcl_interfaces.srv import SetParameters
+from ros_camera import WIDTH, Camera
+from ros_harness import Network, parameter, wait_for
 from sensor_msgs.msg import Image
 
 
@@ -31,7 +33,7 @@ def test_a_node_builds_its_engines_tells_how_far_it_is_and_runs_them(network, pe
     camera = Camera(peer)
     with network.depth_node(model=model, backend='tensorrt') as node:
         told = peer.wait_diagnosis(lambda d: '%' in d['state'])
-        assert 'active, building engine of depth.onnx: ' in told['state']
+        assert 'building engine of depth.onnx: ' in told['state']
         assert told['backend'] == 'loading'
         assert peer.wait_loaded() == 'TensorRT 11.0.0, Fake GPU'
         camera.send_until(depths, 3)
@@ -92,3 +94,63 @@ def test_tensorrt_without_a_gpu_is_one_clear_line(network, peer, model):
         assert peer.set_parameter('backend', 'auto').successful
         wait_for(lambda: 'wrong: model' not in peer.diagnosis(), 'its running elsewhere')
         assert 'TensorRT' not in peer.wait_loaded()
+
+
+@NEEDS_OPENVINO
+def test_a_backend_that_fails_after_the_set_was_accepted_is_set_back(network, peer, model):
+    network.environment['FAKE_BUILD_S'] = '8'
+    network.environment['FAKE_FACTOR'] = '1.2'
+    depths = peer.collect(Image, 'depth/image')
+    camera = Camera(peer)
+    with network.depth_node(model=model, backend='onnxruntime') as node:
+        camera.send_until(depths)
+        result = peer.set_together({'backend': 'tensorrt', 'output_size': 'network'})
+        assert result.successful  # it takes too long to wait for
+        assert peer.get_parameter('backend') == 'tensorrt'
+        camera.send_until(depths, 2)
+        assert depths[-1].width == WIDTH  # what was set together waits together
+        assert peer.set_parameter('point_stride', 2).successful
+        told = peer.wait_diagnosis(lambda d: 'wrong: model' in d, camera.send)
+        assert 'wrongly' in told['wrong: model']
+        assert 'tiny runs on; set back: backend, output_size' in told['wrong: model']
+        wait_for(lambda: peer.get_parameter('backend') == 'onnxruntime', 'the old value')
+        assert peer.get_parameter('output_size') == 'camera'
+        assert peer.get_parameter('point_stride') == 2
+        camera.send_until(depths, 2)
+        assert depths[-1].width == WIDTH
+        assert 'ONNX Runtime' in peer.diagnosis()['backend']
+        assert peer.set_parameter('backend', 'openvino').successful
+        peer.wait_diagnosis(lambda d: d['level'] == '0', camera.send)
+        assert 'Traceback' not in node.log
+
+
+@NEEDS_OPENVINO
+def test_what_is_refused_while_another_is_pending_leaves_that_pending(network, peer, model):
+    network.environment['FAKE_BUILD_S'] = '120'
+    depths = peer.collect(Image, 'depth/image')
+    camera = Camera(peer)
+    with network.depth_node(model=model, backend='onnxruntime') as node:
+        camera.send_until(depths)
+        assert peer.set_parameter('backend', 'tensorrt').successful
+        assert not peer.set_together({'backend': 'openvino', 'device': 'cuda'}).successful
+        assert peer.get_parameter('backend') == 'tensorrt'
+        peer.wait_diagnosis(lambda d: 'building engine' in d['state'], camera.send)
+        assert peer.set_parameter('backend', 'openvino').successful
+        told = peer.wait_diagnosis(lambda d: 'OpenVINO' in d['backend'], camera.send)
+        assert peer.get_parameter('backend') == 'openvino'
+        assert told['state'] == 'active'
+        assert 'Traceback' not in node.log
+
+
+def test_a_node_that_ends_keeps_nobody_waiting_for_a_verdict(network, peer, model):
+    network.environment['FAKE_BUILD_S'] = '120'
+    with network.depth_node(model=model, backend='onnxruntime') as node:
+        peer.wait_loaded()
+        client = peer.node.create_client(SetParameters, '/depth_node/set_parameters')
+        assert client.wait_for_service(30.0)
+        request = SetParameters.Request(parameters=[parameter('backend', 'tensorrt')])
+        client.call_async(request)
+        peer.wait_diagnosis(lambda d: 'building engine' in d['state'])
+        node.signal(signal.SIGTERM)
+        assert node.status() == 0
+        assert 'Traceback' not in node.log

@@ -1,0 +1,82 @@
+"""What is wanted of a frame, how it is made, and what comes out."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from depth_ros.camera import Intrinsics
+from depth_ros.egomotion import Motion, OdometrySettings, OdometryState
+from depth_ros.errors import ConfigError
+from depth_ros.scale import ScaleSettings, ScaleState
+
+
+class OutputSize(enum.Enum):
+    """The pixels of depth and confidence."""
+
+    CAMERA = 'camera'
+    """Those of the rectified camera image."""
+    NETWORK = 'network'
+    """Those that the network answers: fewer, and nothing interpolated."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to compute besides depth; the rest costs nothing."""
+
+    egomotion: bool = True
+    confidence: bool = False
+    image: bool = False
+    """The colours on the pixels of the depth map."""
+
+
+@dataclass(frozen=True)
+class TrackSettings:
+    """How frames become depth in metres."""
+
+    output_size: OutputSize = OutputSize.CAMERA
+    scale: ScaleSettings = field(default_factory=ScaleSettings)
+    odometry: OdometrySettings = field(default_factory=OdometrySettings)
+    min_confidence: float = 0.0
+    """Depth of less confidence, or of an unknown one, becomes NaN; 0 keeps all of it. Frames that
+    cannot be judged at all, such as the first and those before the camera moved, are kept."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values.
+
+        Raises:
+            ConfigError: min_confidence outside 0..1.
+        """
+        if not 0.0 <= self.min_confidence <= 1.0:
+            raise ConfigError(f'min_confidence is {self.min_confidence}, allowed: 0 to 1')
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one frame told. Arrays belong to the receiver."""
+
+    stamp_ns: int
+    frame_id: str
+    depth_m: np.ndarray
+    """float32 [h,w] along the optical axis in metres, NaN where unknown, which is everywhere while
+    `scale` is not valid; in the model's unit with scale source NONE."""
+    intrinsics: Intrinsics
+    """Of the pixels of depth_m."""
+    image: np.ndarray | None
+    """uint8 [h,w,3] RGB on those pixels; may be the frame's own."""
+    motion: Motion | None
+    """From a keyframe, about one interval of training ago, to this frame; None where it is unknown
+    or was not asked for."""
+    odometry: OdometryState | None
+    """None where it was not asked for, or the scale is not valid."""
+    confidence: np.ndarray | None
+    """float32 [h,w] 0..1, NaN where it cannot be judged; None where it was not asked for or there
+    is no motion to judge by."""
+    scale: ScaleState
+    fov_deg: float | None
+    """Horizontal field of view of the camera as the model sees it, whatever the intrinsics say;
+    None where the model tells none."""
+    timings_ms: dict[str, float]
+    """Milliseconds of each step by name, and of all as 'total'."""

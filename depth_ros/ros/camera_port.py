@@ -1,0 +1,378 @@
+"""One camera of the node: its topics, calibration, memory and diagnostics."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from rclpy.callback_groups import CallbackGroup
+from rclpy.lifecycle import LifecycleNode
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
+
+from depth_ros.camera import CameraModel, Intrinsics, Rectifier, RectifyMode
+from depth_ros.depth_pipeline import NetworkAnswer
+from depth_ros.errors import BackendError, CameraError, DepthRosError, MessageError
+from depth_ros.focal_estimate import FocalEstimate
+from depth_ros.messages import NSEC, image_to_rgb, stamp_ns
+from depth_ros.mounting import Mounting
+from depth_ros.parameters import NodeParameters
+from depth_ros.pipeline import BegunFrame, CameraTrack, Estimate, Frame
+from depth_ros.ros.camera_infos import CameraInfos
+from depth_ros.ros.extrinsics import find_mounting
+from depth_ros.ros.health import SHOWN_S, Level, Problem, Trouble
+from depth_ros.ros.input_watch import watch_inputs
+from depth_ros.ros.inputs import Arrival, Inputs, image_topic
+from depth_ros.ros.monitor import CameraMonitor
+from depth_ros.ros.outputs import Audience, Outputs
+from depth_ros.ros.raw_image import RawImage
+from depth_ros.ros.static_transforms import StaticTransforms
+from depth_ros.ros.transforms import TransformBroadcaster
+from depth_ros.scale import ScaleSource
+
+_TROUBLE_OF = {
+    MessageError: Trouble.IMAGE,
+    CameraError: Trouble.CAMERA,
+    BackendError: Trouble.INFERENCE,
+    MemoryError: Trouble.MEMORY,
+}
+_PER_FRAME = (*_TROUBLE_OF.values(), Trouble.STAMP)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image."""
+
+    stamp_ns: int
+    frame_id: str
+    image: np.ndarray
+    """uint8 [H,W,3] RGB, rectified where the camera is calibrated."""
+    intrinsics: Intrinsics | None
+    """None: nobody calibrated the camera, and the model is to tell its focal length."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """An image on its way to an answer, and what was asked for when it was taken up."""
+
+    port: CameraPort
+    arrival: Arrival
+    header: Header
+    """Of the image."""
+    picture: Picture
+    audience: Audience
+    parameters: NodeParameters
+    broadcaster: TransformBroadcaster | None
+
+
+class CameraPort:
+    """The way of one camera's images through the node.
+
+    An image is prepared, begun, finished and published, in this order and one at a time; between
+    begun and finished the networks are asked, of several cameras at once where that pays. Whatever
+    goes wrong costs this image and no other. All else may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        name: str,
+        parameters: NodeParameters,
+        transforms: StaticTransforms,
+        monitor: CameraMonitor,
+    ) -> None:
+        """Create the outputs; a track comes with `install`.
+
+        Args:
+            node: whose topics are used.
+            name: of the camera, above its topics; empty: they stand by themselves.
+            parameters: as they are now.
+            transforms: where the camera sits.
+            monitor: takes counts and what goes wrong.
+        """
+        self._node = node
+        self.name = name
+        self._parameters = parameters
+        self._transforms = transforms
+        self._monitor = monitor
+        self._outputs = Outputs(node, name)
+        self._infos = CameraInfos()
+        self._inputs: Inputs | None = None
+        self._track: CameraTrack | None = None
+        self._focal: FocalEstimate | None = None
+        self._broadcaster: TransformBroadcaster | None = None
+        self._rectifier: tuple[CameraModel, RectifyMode, Rectifier] | None = None
+        self._odometry: deque[tuple[int, np.ndarray]] = deque(maxlen=1000)
+        self._reset_reason: str | None = None
+        self._last_stamp_ns: int | None = None
+        monitor.scale_text = monitor.focal_text = 'no frame yet'
+
+    @property
+    def latency_p50_ms(self) -> float:
+        """What answers took of late; 0 where there are none."""
+        return self._monitor.counters.tally().latency_p50_ms or 0.0
+
+    def open(
+        self,
+        take: Callable[[CameraPort, Arrival], bool],
+        answer: Callable[[], None],
+        group: CallbackGroup,
+    ) -> None:
+        """Subscribe and count from zero.
+
+        Args:
+            take: given each image; tells whether it overtook one that waited.
+            answer: called then; may take its time.
+            group: of the callbacks.
+        """
+        counters = self._monitor.counters
+
+        def take_image(arrival: Arrival) -> None:
+            counters.count(received=1)
+            if take(self, arrival):
+                counters.count(overtaken=1)
+
+        counters.start()
+        self._last_stamp_ns = None
+        self.reset('the node was activated')
+        self._inputs = Inputs(
+            self._node,
+            self.name,
+            self._parameters.image_transport,
+            self._infos,
+            take_image,
+            answer,
+            group,
+            self._monitor.report_bug,
+        )
+
+    def close_inputs(self) -> None:
+        """Unsubscribe."""
+        inputs, self._inputs = self._inputs, None
+        if inputs is not None:
+            inputs.destroy()
+
+    def forget_calibration(self) -> None:
+        """Take no camera_info of before for images to come."""
+        self._infos.clear()
+
+    def destroy(self) -> None:
+        """Give the topics back."""
+        self.close_inputs()
+        self._outputs.destroy()
+        self._monitor.scale_text = self._monitor.focal_text = 'none'
+
+    def watch(self) -> None:
+        """Report inputs that are missing; to be called about once a second."""
+        inputs = self._inputs
+        self._monitor.watch()
+        if inputs is not None:
+            watch_inputs(inputs, self._parameters.image_timeout, self._monitor)
+
+    def install(self, track: CameraTrack | None, parameters: NodeParameters) -> None:
+        """Use another model's track and other parameters from the next frame on."""
+        self._track = track
+        self._focal = None if track is None else FocalEstimate(track.pipeline)
+        self._parameters = parameters
+
+    def apply(self, parameters: NodeParameters) -> None:
+        """Use other parameters from the next frame on.
+
+        Raises:
+            ConfigError: the scale source does not fit the model; nothing is changed.
+        """
+        if self._track is not None:
+            self._track.change_settings(parameters.track_settings(self.name))
+        self._parameters = parameters
+
+    def broadcast(self, broadcaster: TransformBroadcaster | None) -> None:
+        """Send odometry as transforms too, or no longer."""
+        self._broadcaster = broadcaster
+
+    def reset(self, reason: str) -> None:
+        """Start a new odometry with the next frame."""
+        self._reset_reason = reason
+
+    def add_odometry(self, stamp: int, odom_T_base: np.ndarray) -> None:
+        """Take in the robot's own odometry, a pose [4,4] at a stamp [ns]."""
+        self._odometry.append((stamp, odom_T_base))
+
+    def refuse(self, error: Exception) -> None:
+        """Count an image that is not answered, and tell why."""
+        self._monitor.counters.count(refused=1)
+        if isinstance(error, (DepthRosError, MemoryError)):
+            trouble = _TROUBLE_OF.get(type(error), Trouble.INFERENCE)
+            what = str(error) or 'there is not enough memory'
+        else:  # a bug must not silence the robot's camera for good
+            trouble = Trouble.INFERENCE
+            what = f'internal error: {"".join(traceback.format_exception(error))}'
+        self._monitor.report(trouble, Problem(Level.ERROR, what))
+
+    def overtake(self) -> None:
+        """Count an image that is not answered since a newer one will do."""
+        self._monitor.counters.count(overtaken=1)
+
+    def drop(self) -> None:
+        """Count an image that is not answered since nobody wants it."""
+        self._monitor.counters.count(unwanted=1)
+        self._monitor.clear(*_PER_FRAME, older_than_s=SHOWN_S)
+
+    def prepare(self, arrival: Arrival) -> Job | None:
+        """Decode and rectify an image; None where nothing of it is wanted, or it is refused."""
+        with self._charged():
+            parameters, broadcaster = self._parameters, self._broadcaster
+            audience = self._outputs.audience(broadcaster is not None)
+            if any(audience):
+                message = arrival.read()
+                picture = self._picture(message, parameters)
+                return Job(
+                    self, arrival, message.header, picture, audience, parameters, broadcaster
+                )
+            self.drop()
+        return None
+
+    def begin(self, job: Job) -> BegunFrame | None:
+        """Prepare its frame for the networks; None where it is refused."""
+        with self._charged():
+            track, picture = self._installed(), job.picture
+            self._feed(track, picture.frame_id)
+            return track.begin(self._frame(picture), job.audience.wanted)
+        return None
+
+    def finish(self, begun: BegunFrame, answer: NetworkAnswer) -> Estimate | None:
+        """Estimate a frame that was begun; None where it is refused."""
+        with self._charged():
+            return self._installed().finish(begun, answer, self._outputs.depth_pixels)
+        return None
+
+    def publish(self, job: Job, estimate: Estimate) -> None:
+        """Send what is wanted of it."""
+        with self._charged():
+            stride = job.parameters.point_stride
+            self._outputs.publish_depth(estimate, job.header, stride, job.audience)
+            self._report_scale(estimate)
+            self._report_focal(job.picture, estimate)
+            if estimate.odometry is not None:
+                self._monitor.odometry_text = estimate.odometry.text
+            if job.audience.egomotion:
+                self._publish_odometry(job, estimate)
+            counters = self._monitor.counters
+            counters.answered(1e3 * (time.monotonic() - job.arrival.arrived_s))
+            self._monitor.clear(*_PER_FRAME, older_than_s=SHOWN_S)
+
+    @contextmanager
+    def _charged(self) -> Iterator[None]:
+        """Refuse the image at hand for whatever goes wrong inside."""
+        try:
+            yield
+        except Exception as error:
+            self.refuse(error)
+
+    def _installed(self) -> CameraTrack:
+        if self._track is None:
+            raise RuntimeError('no model is installed')
+        return self._track
+
+    def _frame(self, picture: Picture) -> Frame:
+        """A picture with what is known of its camera; a first one may go through the network."""
+        intrinsics = picture.intrinsics
+        if intrinsics is None:
+            if self._focal is None:
+                raise RuntimeError('no model is installed')
+            intrinsics = self._focal.intrinsics(picture.image)
+        return Frame(picture.stamp_ns, picture.image, intrinsics, picture.frame_id)
+
+    def _picture(
+        self, message: RawImage | CompressedImage, parameters: NodeParameters
+    ) -> Picture:
+        image = image_to_rgb(message)
+        height, width = image.shape[:2]
+        stamp, frame_id = stamp_ns(message.header), message.header.frame_id
+        self._watch_stamp(stamp)
+        camera = self._infos.match(stamp, frame_id, width, height)
+        if not camera.calibrated and parameters.allow_estimated_focal:
+            return Picture(stamp, frame_id, image, None)
+        rectify = parameters.rectify
+        if self._rectifier is None or self._rectifier[:2] != (camera, rectify):
+            topic = image_topic(self._node, self.name, parameters.image_transport)
+            self._rectifier = (camera, rectify, Rectifier(camera, rectify, topic))
+        rectifier = self._rectifier[2]
+        return Picture(stamp, frame_id, rectifier(image), rectifier.intrinsics)
+
+    def _feed(self, track: CameraTrack, frame_id: str) -> None:
+        """Hand over what came in between two frames."""
+        reason, self._reset_reason = self._reset_reason, None
+        if reason is not None:
+            track.reset(reason)
+        if not self._odometry:
+            return
+        mounting = self._mounting(self._parameters, frame_id)
+        while self._odometry:
+            stamp, odom_T_base = self._odometry.popleft()
+            if mounting is not None:
+                track.add_odometry(stamp, odom_T_base @ mounting.base_T_cam)
+
+    def _mounting(self, parameters: NodeParameters, frame_id: str) -> Mounting | None:
+        """Where the camera sits, as far as that is known; depth is answered without it."""
+        try:
+            mounting = find_mounting(parameters, self.name, frame_id, self._transforms)
+        except MessageError as error:
+            self._monitor.report(Trouble.TF, Problem(Level.WARN, str(error)))
+            return None
+        self._monitor.clear(Trouble.TF)
+        return mounting
+
+    def _watch_stamp(self, stamp: int) -> None:
+        """Tell of stamps that do not advance: odometry is of no use with them."""
+        last, self._last_stamp_ns = self._last_stamp_ns, stamp
+        if last is None or stamp > last:
+            return
+        how = f'is {(last - stamp) / NSEC:.3f} s before' if stamp < last else 'repeats'
+        what = f'stamp {stamp / NSEC:.3f} of an image {how} that of the one before'
+        cure = 'where this goes on, see that one driver publishes the topic and stamps each image'
+        self._monitor.report(Trouble.STAMP, Problem(Level.WARN, what, cure))
+
+    def _publish_odometry(self, job: Job, estimate: Estimate) -> None:
+        header, parameters = job.header, job.parameters
+        mounting = self._mounting(parameters, header.frame_id)
+        track = self._track
+        if track is not None and not track.pipeline.has_pose:
+            what = f'odom is asked for, but model {track.pipeline.spec.name} has no pose network'
+            self._monitor.report(Trouble.ODOMETRY, Problem(Level.WARN, what))
+        elif mounting is None:
+            what = f'/tf_static does not connect {parameters.base_frame} and {header.frame_id}'
+            cure = 'publish it, or set extrinsics to parameter and camera_in_base'
+            self._monitor.report(Trouble.ODOMETRY, Problem(Level.WARN, what, cure))
+        else:
+            odom_frame = parameters.odom_frame_of(self.name)
+            self._outputs.publish_odometry(
+                estimate, header, odom_frame, mounting, job.broadcaster
+            )
+            self._monitor.clear(Trouble.ODOMETRY)
+
+    def _report_focal(self, picture: Picture, estimate: Estimate) -> None:
+        focal = self._focal
+        if picture.intrinsics is not None or focal is None:
+            self._monitor.focal_text = 'of camera_info'
+            self._monitor.clear(Trouble.FOCAL)
+            return
+        focal.observe(estimate.fov_deg)
+        self._monitor.focal_text = focal.text
+        what, cure = f'the focal length is {focal.text}', 'calibrate the camera for true metres'
+        self._monitor.report(Trouble.FOCAL, Problem(Level.WARN, what, cure))
+
+    def _report_scale(self, estimate: Estimate) -> None:
+        scale = estimate.scale
+        self._monitor.scale_text = scale.text
+        if not scale.valid:
+            what = f'depth is NaN until the scale is known; {scale.text}'
+            self._monitor.report(Trouble.SCALE, Problem(Level.WARN, what))
+        elif scale.source is ScaleSource.NONE:
+            self._monitor.report(Trouble.SCALE, Problem(Level.WARN, f'scale {scale.text}'))
+        else:
+            self._monitor.clear(Trouble.SCALE)

@@ -1,0 +1,119 @@
+"""What has images answered."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from ros_harness import wait_for
+
+from depth_ros.ros.worker import Worker
+
+
+class Port:
+    """Of a camera; counts what is dropped."""
+
+    def __init__(self):
+        self.dropped = 0
+
+    def drop(self):
+        self.dropped += 1
+
+
+class Processor:
+    """Takes as long with an image as it is let, and fails where the image is an error."""
+
+    batch = 1
+
+    def __init__(self):
+        self.let = threading.Event()
+        self.done = []
+
+    def process(self, images, more):
+        ((_, arrival),) = images
+        if isinstance(arrival, Exception):
+            raise arrival
+        self.let.wait()
+        self.done.append(arrival)
+
+
+class Sender:
+    """A thread that puts an image in and answers what waits."""
+
+    def __init__(self, worker, image, port=None):
+        self.port = port or Port()
+        self.overtook = worker.put(self.port, image)
+        self._thread = threading.Thread(target=worker.work)
+        self._thread.start()
+
+    def wait(self):
+        self._thread.join(5.0)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def at_work():
+    processor, told = Processor(), []
+    worker = Worker(processor, told.append)
+    worker.start()
+    yield worker, processor, told
+    processor.let.set()
+    worker.stop()
+
+
+def test_how_long_it_is_with_an_image(at_work):
+    worker, processor, _ = at_work
+    assert worker.busy_s == 0.0
+    sender = Sender(worker, 1)
+    wait_for(lambda: worker.busy_s > 0.05, 'its being busy')
+    processor.let.set()
+    sender.wait()
+    assert worker.busy_s == 0.0
+    assert processor.done == [1]
+
+
+def test_who_is_at_it_answers_what_comes_meanwhile(at_work):
+    worker, processor, _ = at_work
+    first = Sender(worker, 1)
+    wait_for(lambda: worker.busy_s > 0.0, 'its being busy')
+    port = Port()
+    for image in (2, 3):
+        sender = Sender(worker, image, port)
+        sender.wait()
+        assert sender.overtook == (image == 3)
+    assert processor.done == []
+    processor.let.set()
+    first.wait()
+    assert processor.done == [1, 3]
+
+
+def test_no_image_is_left_however_threads_meet(at_work):
+    """One is put in at the very moment that another thread finds nothing more."""
+    worker, processor, _ = at_work
+    processor.let.set()
+    for image in range(2000):
+        senders = [Sender(worker, (image, camera)) for camera in range(2)]
+        for sender in senders:
+            sender.wait()
+        assert sorted(processor.done[-2:]) == [(image, 0), (image, 1)]
+
+
+def test_an_error_is_told_and_the_next_image_is_taken(at_work):
+    worker, processor, told = at_work
+    processor.let.set()
+    Sender(worker, RuntimeError('a bug')).wait()
+    assert 'RuntimeError: a bug' in told[0]
+    Sender(worker, 2).wait()
+    assert processor.done == [2]
+    assert worker.busy_s == 0.0
+
+
+def test_what_waits_when_it_stops_is_dropped(at_work):
+    worker, processor, _ = at_work
+    busy = Sender(worker, 1)
+    wait_for(lambda: worker.busy_s > 0.0, 'its being busy')
+    waiting = Sender(worker, 2)
+    threading.Timer(0.1, processor.let.set).start()
+    worker.stop()
+    assert processor.done == [1]
+    assert (busy.port.dropped, waiting.port.dropped) == (0, 1)
