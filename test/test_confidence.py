@@ -65,6 +65,17 @@ def test_unknown_depth_is_unknown():
     assert np.isnan(judge(np.nan)).all()
 
 
+def test_one_wrong_pixel_is_judged_with_its_neighbours():
+    wide = texture()
+    reprojection = ReprojectionConfidence(CAMERA)
+    previous, current = (reprojection.reduced(wide[:, x : x + 160]) for x in (20, 28))
+    depth = np.full((60, 80), DEPTH, np.float32)
+    depth[20:40, 20:40] = 1.0
+    confidence = reprojection(previous, current, depth, SIDEWAYS)
+    inside, border, outside = confidence[26:34, 26:34], confidence[28:32, 17], confidence[:10, :60]
+    assert np.nanmax(inside) < np.nanmin(border) < np.nanmin(outside)
+
+
 def test_another_grid_of_depth():
     reprojection = ReprojectionConfidence(CAMERA)
     picture = reprojection.reduced(texture()[:, :160])

@@ -13,7 +13,7 @@ from helpers import shared_bag
 from depth_ros.bags import Selection
 from depth_ros.camera import Intrinsics
 from depth_ros.cli.main import main
-from depth_ros.errors import BagError, ConfigError
+from depth_ros.errors import BagError, CameraError, ConfigError
 from depth_ros.evaluation.depth_scores import BoundaryScores
 from depth_ros.evaluation.evaluate import evaluate
 from depth_ros.evaluation.pages import to_text
@@ -281,3 +281,20 @@ def test_command_refuses_in_one_line(tmp_path, capsys, model):
     error = capsys.readouterr().err
     assert error.startswith('depth_ros evaluate: error: ')
     assert error.count('\n') == 1
+
+
+def test_uncalibrated_cameras_need_leave_and_the_report_says_so(tmp_path):
+    bare = recordings.write_recording(tmp_path / 'bare', 4, odometry=False, calibrated=False)
+    spec = graphs.spec(motion=None, name='seeing')
+    model = graphs.write_model(tmp_path / 'seeing', spec, graphs.canonical_graph(spec, 0.5))
+    with pytest.raises(CameraError, match='is not calibrated'):
+        run(model, bare)
+    evaluation = run(model, bare, allow_estimated_focal=True)
+    assert evaluation.frames == 4
+    assert evaluation.depth[0].median_scaled.abs_rel < 1e-3
+    remark = next(one for one in evaluation.remarks if 'focal length' in one)
+    assert re.search(r'not calibrated; .* horizontal field of view 6\d\.\d degrees \(seeing\)',
+                     remark)
+    arguments = ['evaluate', '--bag', str(bare), '--model', str(model.path), '--json']
+    assert main(arguments) == 2
+    assert main([*arguments, '--allow-estimated-focal']) == 0

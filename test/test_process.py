@@ -1,6 +1,9 @@
 """Recordings become bags: every frame, right geometry, repeatable, nothing half-written."""
 
 import hashlib
+import os
+import subprocess
+import sys
 
 import cv2
 import graphs
@@ -106,14 +109,30 @@ def test_clouds_and_images_on_request(tmp_path, bag, model):
     assert np.abs(image[..., 1].astype(int) - recordings.grey_image(2)).mean() < 3.0
 
 
-def test_the_same_input_gives_the_same_bag(tmp_path, bag, model):
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_the_same_input_gives_the_same_bytes(tmp_path, bag, model, storage):
+    options = ('--points', '--images', '--confidence', '--storage', storage)
     digests = []
-    for name in ('once', 'twice'):
-        folder = tmp_path / name
-        process(bag, model, folder / 'depth', '--points')
-        files = sorted(file for file in (folder / 'depth').iterdir())
-        digests.append([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
+    for seed in ('1', '2'):
+        # Of a process of its own, in which sets and dicts of objects have another order.
+        out = tmp_path / seed / 'depth'
+        subprocess.run(
+            [sys.executable, '-m', 'depth_ros', 'process', str(bag), '--model', str(model.path),
+             '--out', str(out), *options],
+            env={**os.environ, 'PYTHONHASHSEED': seed}, check=True, capture_output=True,
+        )  # fmt: skip
+        digests.append({file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+                        for file in out.iterdir()})
+    assert len(digests[0]) == 2
     assert digests[0] == digests[1]
+
+
+def test_confidence_on_request(tmp_path, bag, model):
+    process(bag, model, tmp_path / 'out', '--confidence', '--network-motion')
+    found = messages_of(tmp_path / 'out', '/confidence/image')
+    assert [stamp_ns(message.header) for message in found] == [
+        recordings.stamp_of(index) for index in range(1, FRAMES)]
+    assert (found[0].encoding, found[0].width) == ('32FC1', recordings.WIDTH)
 
 
 def test_network_size_gives_the_pixels_of_the_network(tmp_path, bag):
@@ -215,3 +234,50 @@ def test_a_model_without_unit_needs_a_scale_by_name(tmp_path, capsys, bag):
                    '--scale-factor', '3') == 0
     _, depth_m = next(read_depth(tmp_path / 'fixed', '/depth/image'))
     np.testing.assert_allclose(depth_m, 3.0 * recordings.true_depth(0), rtol=1e-3)
+
+
+class TestUncalibratedCameras:
+    @pytest.fixture(scope='class')
+    def uncalibrated(self, tmp_path_factory):
+        return recordings.write_recording(tmp_path_factory.mktemp('bags') / 'bare', FRAMES,
+                                          depth=False, odometry=False, calibrated=False)
+
+    @pytest.fixture(scope='class')
+    def seeing(self, tmp_path_factory):
+        """A model that tells half a degree of its field of view for each mean grey level."""
+        spec = graphs.spec(motion=None)
+        graph = graphs.canonical_graph(spec, 0.5)
+        return graphs.write_model(tmp_path_factory.mktemp('models') / 'seeing', spec, graph)
+
+    def test_are_refused_without_leave(self, tmp_path, capsys, uncalibrated, seeing):
+        check_refused(tmp_path, capsys, uncalibrated, seeing, (), 'is not calibrated (K[0] = 0')
+
+    def test_are_refused_where_the_model_sees_no_focal_length(
+        self, tmp_path, capsys, uncalibrated, model
+    ):
+        check_refused(tmp_path, capsys, uncalibrated, model, ('--allow-estimated-focal',),
+                      "model 'tiny' tells no field of view")
+
+    @pytest.mark.parametrize('source', ['uncalibrated', 'images', 'video'])
+    def test_have_the_focal_length_that_the_model_sees(self, request, tmp_path, seeing, source):
+        out = tmp_path / 'out'
+        recording = request.getfixturevalue(source)
+        assert process(recording, seeing, out, '--allow-estimated-focal') == 0
+        infos = messages_of(out, '/depth/camera_info')
+        assert len(infos) == FRAMES
+        # The pictures are about equally bright: one camera, not one a frame.
+        assert len({info.k[0] for info in infos}) == 1
+        fov_deg = 0.5 * recordings.grey_image(0).mean()
+        focal = recordings.WIDTH / 2 / np.tan(np.radians(fov_deg) / 2)
+        assert infos[0].k[0] == pytest.approx(focal, rel=0.02)
+        assert infos[0].k[4] == infos[0].k[0]
+        assert infos[0].k[2] == pytest.approx((recordings.WIDTH - 1) / 2)
+        _, depth_m = next(read_depth(out, '/depth/image'))
+        expected = infos[0].k[0] / recordings.WIDTH * recordings.true_depth(0)
+        assert np.abs(depth_m / expected - 1.0).mean() < 0.03
+
+    def test_calibration_goes_before_the_estimate(self, tmp_path, bag, seeing):
+        out = tmp_path / 'out'
+        assert process(bag, seeing, out, '--allow-estimated-focal') == 0
+        info = messages_of(out, '/depth/camera_info')[0]
+        assert info.k.tolist() == pytest.approx(recordings.CAMERA.matrix.ravel().tolist())

@@ -32,6 +32,7 @@ from depth_ros.evaluation.truth import (
     tolerance_ns,
     true_depths,
 )
+from depth_ros.focal_estimate import FocalEstimate
 from depth_ros.offline import rectified
 from depth_ros.pipeline import DepthPipeline, Frame
 from depth_ros.scale import ScaleSource
@@ -78,6 +79,8 @@ class BagPass:
         self._true_path = _path(request, self._topics, self._topics.odometry)
         odometry = _scale_odometry(request, self._topics, self._true_path)
         self._runs = [ModelRun(pipeline, request, odometry) for pipeline in pipelines]
+        estimating = next((one for one in pipelines if one.tells_fov), pipelines[0])
+        self._focal = FocalEstimate(estimating)
         self._guesses: _Guesses | None = None
         self._frames = 0
         self._paired = 0
@@ -90,8 +93,10 @@ class BagPass:
             BackendError: the runtime failed.
         """
         request, topics = self._request, self._topics
+        # Points of a LiDAR fall on other pixels with another focal length: no guess will do.
+        lens = self._focal if request.allow_estimated_focal and topics.lidar is None else None
         frames = rectified(read_frames(request.bag, topics.camera, request.selection),
-                           request.rectify, topics.camera.image)
+                           request.rectify, topics.camera.image, lens)
         truths = true_depths(request, topics, request.selection)
         for frame, true in pair_by_stamp(frames, truths, tolerance_ns(request, topics)):
             truth = None
@@ -99,7 +104,7 @@ class BagPass:
                 truth = TrueFrame.of(self._frames, frame.image, true.on(frame.intrinsics),
                                      request.protocol, has_contours=topics.lidar is None)
                 self._guess(truth, frame.intrinsics)
-            yield AnsweredFrame(frame, truth, tuple(_answer(run, frame, truth)
+            yield AnsweredFrame(frame, truth, tuple(self._answer(run, frame, truth)
                                                     for run in self._runs))
             self._frames += 1
             self._paired += truth is not None
@@ -123,12 +128,23 @@ class BagPass:
             truth=self._topics.lidar or self._topics.depth or '',
             protocol=self._request.protocol,
             depth=() if scores is None else (scores, *guesses),
+            confidence=run.confidence.curve(),
             motion=motion,
             paths=paths,
             samples=samples,
             latency_ms=run.latency_ms,
             remarks=self._remarks(run, compared=scores is not None),
         )
+
+    def _answer(self, run: ModelRun, frame: Frame, truth: TrueFrame | None) -> Answer:
+        estimate = run.process(frame)
+        if run.pipeline is self._focal.pipeline:
+            self._focal.observe(estimate.fov_deg)
+        depth_m = estimate.depth_m
+        score = None if truth is None else run.scorer.add(truth, depth_m)
+        if truth is not None and score is not None:
+            run.confidence.add(truth.depth_m, depth_m, estimate.confidence, score.ratio)
+        return Answer(depth_m, score)
 
     def _guess(self, truth: TrueFrame, intrinsics: Intrinsics) -> None:
         if self._guesses is None:
@@ -154,6 +170,9 @@ class BagPass:
         if self._request.training_bags:
             remarks.append(f'The guesses know the depth of {len(self._request.training_bags)} '
                            'other bags.')
+        if self._focal.begun:
+            remarks.append(f'The camera is not calibrated; its focal length is {self._focal.text} '
+                           f'({self._focal.pipeline.spec.name}).')
         if self._topics.lidar is not None:
             remarks.append(_SWEEP)
             if self._request.protocol.kind is ProtocolKind.KITTI_EIGEN:
@@ -195,11 +214,6 @@ def _of_size(depth_m: np.ndarray, height: int, width: int) -> np.ndarray:
     if depth_m.shape == (height, width):
         return depth_m
     return cv2.resize(depth_m, (width, height), interpolation=cv2.INTER_NEAREST)
-
-
-def _answer(run: ModelRun, frame: Frame, truth: TrueFrame | None) -> Answer:
-    depth_m = run.process(frame).depth_m
-    return Answer(depth_m, None if truth is None else run.scorer.add(truth, depth_m))
 
 
 def _scale_odometry(request: EvaluationRequest, topics: Topics,

@@ -9,6 +9,7 @@ import numpy as np
 from depth_ros.bags import Trajectory
 from depth_ros.egomotion import OdometrySettings, OdometryState
 from depth_ros.evaluation.alignment import Alignment, align
+from depth_ros.evaluation.confidence_curve import ConfidenceScorer
 from depth_ros.evaluation.depth_scores import DepthScorer
 from depth_ros.evaluation.motion_scores import MotionEvaluation, evaluate_motion, make_pairing
 from depth_ros.evaluation.request import EvaluationRequest
@@ -27,6 +28,7 @@ class ModelRun:
     Attributes:
         pipeline: of the model.
         scorer: of its depth.
+        confidence: of its confidence in it.
         scale: the state of its scale after the last frame.
     """
 
@@ -50,6 +52,7 @@ class ModelRun:
         self._placed: list[OdometryState] = []
         self._latencies: list[float] = []
         self.scorer = DepthScorer('model', request.protocol)
+        self.confidence = ConfidenceScorer(request.protocol)
 
     def process(self, frame: Frame) -> Estimate:
         """Answer the next frame, knowing the odometry up to its time.
@@ -59,9 +62,10 @@ class ModelRun:
         """
         if self._odometry is not None:
             self._odometry.tell(self._track, frame.stamp_ns)
-        estimate = self._track.process(frame, Wanted())
+        estimate = self._track.process(frame, Wanted(confidence=True))
         self.scale = estimate.scale
-        self._latencies.append(estimate.timings_ms['total'])
+        timings_ms = estimate.timings_ms
+        self._latencies.append(timings_ms['total'] - timings_ms.get('confidence', 0.0))
         if estimate.odometry is not None:
             self._placed.append(estimate.odometry)
         return estimate

@@ -12,6 +12,7 @@ import numpy as np
 
 from depth_ros.evaluation import plots, report, tables
 from depth_ros.evaluation.boundaries import THRESHOLDS
+from depth_ros.evaluation.confidence_curve import ConfidenceCurve
 from depth_ros.evaluation.frame_pictures import (
     LARGEST_SHOWN_ERROR,
     depth_picture,
@@ -29,6 +30,11 @@ from depth_ros.evaluation.texture import PLAIN_SHARE
 
 PLAIN_NOTE = (f'"AbsRel plain" is over the {PLAIN_SHARE:.0%} of the pixels with truth around '
               'which the image has the least gradient, at the scale of the whole image.')
+
+CONFIDENCE_NOTE = (
+    'Pixels with truth of all frames that could be judged, in equal parts by confidence: how well '
+    'the frame before, seen through depth and motion, agrees with this one. It knows nothing of '
+    'an error of scale. min_confidence of the node blanks what is below it.')
 
 BOUNDARY_NOTE = (
     'Boundary F1 (Depth Pro, Bochkovskii et al. 2025) says how well edges stand where they are. A '
@@ -64,6 +70,8 @@ def to_text(evaluation: Evaluation) -> str:
         boundaries = tables.boundary_table(evaluation.depth)
         if boundaries.rows:
             parts.append(boundaries.to_text())
+    if evaluation.confidence:
+        parts.append(tables.confidence_table(evaluation.confidence).to_text())
     if evaluation.motion:
         parts += [tables.motion_table(evaluation.motion).to_text(),
                   tables.motion_caption(evaluation.motion)]
@@ -80,6 +88,8 @@ def to_page(evaluation: Evaluation) -> Page:
                  report.heading('Scale'),
                  tables.scale_table(evaluation.depth, evaluation.motion).to_html(),
                  *boundary_parts(tables.boundary_table(evaluation.depth)))
+    if evaluation.confidence:
+        page.add(*_confidence_parts(evaluation.confidence))
     page.add(*(report.note(remark) for remark in evaluation.remarks))
     if evaluation.motion and evaluation.paths:
         page.add(report.heading('Egomotion'),
@@ -120,6 +130,23 @@ def boundary_parts(table: tables.Table) -> list[Html]:
     if not table.rows:
         return []
     return [report.heading('Boundaries'), table.to_html(), report.note(BOUNDARY_NOTE)]
+
+
+def _confidence_parts(curve: ConfidenceCurve) -> list[Html]:
+    """The section on confidence: fifths as a table, tenths as a line."""
+    middles = np.array([(band.lowest + band.highest) / 2 for band in curve.tenths])
+    lines = [
+        plots.Series(name, middles, np.array([getattr(band, field) for band in curve.tenths]))
+        for name, field in (('median-scaled', 'median_scaled_abs_rel'),
+                            ('no scaling', 'unscaled_abs_rel'))
+    ]
+    return [
+        report.heading('Confidence'),
+        tables.confidence_table(curve).to_html(),
+        report.note(f'{CONFIDENCE_NOTE} {curve.judged:.0%} of the pixels of these frames have a '
+                    'confidence; the others left the picture before, or lie at its edge.'),
+        plots.line_plot(lines, 'confidence, middle of each tenth', 'AbsRel'),
+    ]
 
 
 def path_plot(true: Paths, predicted: list[tuple[str, Paths]]) -> Html:

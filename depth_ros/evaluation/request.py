@@ -69,6 +69,8 @@ class EvaluationRequest:
     """Scale source ODOMETRY: measured odometry; None: the true path, where it is the only one."""
     samples: int = 6
     """Frames kept to look at."""
+    allow_estimated_focal: bool = False
+    """Whether a camera without calibration has the focal length that the model sees."""
     refine_motion: bool = True
     """Whether tracked features refine the pose network's motions, as the node does."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from depth_ros.evaluation.alignment import Alignment
+from depth_ros.evaluation.confidence_curve import ConfidenceCurve
 from depth_ros.evaluation.depth_scores import DepthScores
 from depth_ros.evaluation.motion_scores import MotionEvaluation
 from depth_ros.evaluation.protocol import DepthProtocol, Scaling
@@ -26,7 +27,10 @@ class Paths:
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds from rectified image to estimate, without decoding and transport."""
+    """Milliseconds from rectified image to estimate.
+
+    Without decoding, transport and confidence.
+    """
 
     p50: float
     p95: float
@@ -46,6 +50,8 @@ class Evaluation:
     """Where true depth came from, for people; '' without depth truth."""
     protocol: DepthProtocol
     depth: tuple[DepthScores, ...]
+    confidence: ConfidenceCurve | None
+    """None without depth truth, or where nothing moved."""
     motion: MotionEvaluation | None
     paths: Paths | None
     samples: tuple[Sample, ...]

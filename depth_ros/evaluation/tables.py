@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from depth_ros.evaluation.alignment import Alignment
+from depth_ros.evaluation.confidence_curve import ConfidenceCurve
 from depth_ros.evaluation.depth_scores import DepthScores
 from depth_ros.evaluation.motion_scores import WITH_UNIT, MotionEvaluation, MotionScores
 from depth_ros.evaluation.protocol import Scaling
@@ -115,6 +116,11 @@ _BOUNDARY_COLUMNS = (
     Column('images with contours', decimals=0, better=0), Column('boundary F1', 4, better=1),
     Column('precision', 4, better=1), Column('recall', 4, better=1),
 )  # fmt: skip
+_CONFIDENCE_COLUMNS = (
+    Column('confidence from', 2, better=0), Column('to', 2, better=0),
+    Column('AbsRel, median-scaled'), Column('AbsRel, no scaling'),
+)  # fmt: skip
+_FIFTH_NAMES = ('least confident fifth', 'second', 'third', 'fourth', 'most confident fifth')
 _MOTION_COLUMNS = (
     *(Column(f'ATE {alignment.value} [m]') for alignment in WITH_UNIT),
     Column('ATE scale / path', 1, percent=True), Column('RPE [m]'), Column('RPE [deg]'),
@@ -187,6 +193,17 @@ def boundary_change_table(
     table = Table(_BOUNDARY_COLUMNS)
     _add_both(table, _boundary_values(before), _boundary_values(after))
     _add_boundaries(table, guesses)
+    return table
+
+
+def confidence_table(curve: ConfidenceCurve) -> Table:
+    """Error of each fifth of the judged pixels, and of those without a confidence."""
+    table = Table(_CONFIDENCE_COLUMNS)
+    for name, band in zip(_FIFTH_NAMES, curve.fifths):
+        table.add(name, [band.lowest, band.highest, band.median_scaled_abs_rel,
+                         band.unscaled_abs_rel])
+    if curve.rest_median_scaled_abs_rel is not None:
+        table.add('not judged', [None, None, curve.rest_median_scaled_abs_rel, None])
     return table
 
 
