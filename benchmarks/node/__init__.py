@@ -1,0 +1,1 @@
+"""How late the depth node's answers are, beside an echo of as many bytes."""

@@ -1,0 +1,1 @@
+"""Hours of a running depth node with everything that goes wrong on robots mixed in."""
