@@ -13,8 +13,10 @@ VENV_kilted := .venv-kilted
 VENV = $(or $(VENV_$(DISTRO)),$(error DISTRO=$(DISTRO) is not known: jazzy or kilted))
 
 ENVIRONMENT = $(PYTHON) tools/environment.py
-# One computation thread a process: two cores are shared by nodes, players and tests.
-PYTEST = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest
+# One computation thread a process: cores are shared by nodes, players and tests.
+PYTEST = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest --durations=15 --durations-min=10
+# What starts no nodes is divided over the cores; nodes want them for themselves.
+WORKERS ?= auto
 
 DEMO_ARGUMENTS = --out $(OUT) \
   $(if $(BAG),--bag '$(BAG)') $(if $(IMAGE),--image '$(IMAGE)') \
@@ -30,7 +32,7 @@ demo:
 	@$(ENVIRONMENT) $(VENV) --distro $(DISTRO) runtime
 	@$(VENV)/bin/python -m depth_ros demo $(DEMO_ARGUMENTS)
 
-# The short suite on the other distro first, so that the last summary is that of the whole suite.
+# The short suite on the other distro first: what fails there alone is seen soon.
 ifeq ($(origin DISTRO),file)
 test: lint test-kilted test-jazzy
 else
@@ -46,7 +48,8 @@ lint: environment
 	.venv/bin/mypy
 
 test-jazzy: environment
-	$(call PYTEST,.venv) test
+	$(call PYTEST,.venv) -m 'not ros' -n $(WORKERS) --maxprocesses 8 --dist loadfile test
+	$(call PYTEST,.venv) -m ros test
 
 test-kilted:
 	@$(ENVIRONMENT) .venv-kilted --distro kilted runtime test interfaces

@@ -368,7 +368,7 @@ print(len(threads) > 1, all(os.sched_getaffinity(int(thread)) == allowed for thr
 
 @pytest.mark.skipif(not hasattr(os, 'sched_getaffinity'), reason='Linux tells cores of threads')
 def test_no_thread_is_bound_to_a_core(lite0: Model) -> None:
-    """In a process of its own: other runtimes' threads, in the tests' process, may well be bound."""
+    """In a process of its own: in the tests' process, other runtimes may bind theirs."""
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip('one core only')
     done = subprocess.run(
