@@ -34,6 +34,7 @@ class ReprojectionConfidence:
         width, height = intrinsics.width // _SHRINK, intrinsics.height // _SHRINK
         self._size = (width, height)
         self._K = intrinsics.scaled(width, height).matrix
+        self._inverse_K = np.linalg.inv(self._K)
         self._columns = np.arange(width, dtype=np.float32)
         self._rows = np.arange(height, dtype=np.float32)[:, None]
 
@@ -64,10 +65,10 @@ class ReprojectionConfidence:
         """
         width, height = self._size
         small = cv2.resize(depth, self._size, interpolation=cv2.INTER_NEAREST)
-        turned = self._K @ previous_T_current[:3, :3] @ np.linalg.inv(self._K)
+        turned = self._K @ previous_T_current[:3, :3] @ self._inverse_K
         moved = self._K @ previous_T_current[:3, 3]
-        # Sums of a row and a column: a matrix product would wake the threads of BLAS, which
-        # compete with those of the networks.
+        # Sums of a row and a column: a matrix product needs the pixels' coordinates in memory, and
+        # wakes the threads of BLAS where it has some.
         u, v, w = (
             (of_u * self._columns + (of_v * self._rows + one)) * small + shift
             for (of_u, of_v, one), shift in zip(
