@@ -85,6 +85,15 @@ class Intrinsics:
         """K, float64 [3,3]."""
         return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
 
+    @property
+    def inverse_matrix(self) -> np.ndarray:
+        """The inverse of K, float64 [3,3]."""
+        return np.array([
+            [1 / self.fx, 0.0, -self.cx / self.fx],
+            [0.0, 1 / self.fy, -self.cy / self.fy],
+            [0.0, 0.0, 1.0],
+        ])
+
     def rays(self) -> np.ndarray:
         """((u - cx) / fx, (v - cy) / fy) of every pixel, float32 [height,width,2].
 

@@ -33,8 +33,8 @@ class ReprojectionConfidence:
         """Prepare for frames of the network's input, described by `intrinsics`."""
         width, height = intrinsics.width // _SHRINK, intrinsics.height // _SHRINK
         self._size = (width, height)
-        self._K = intrinsics.scaled(width, height).matrix
-        self._inverse_K = np.linalg.inv(self._K)
+        reduced = intrinsics.scaled(width, height)
+        self._K, self._inverse_K = reduced.matrix, reduced.inverse_matrix
         self._columns = np.arange(width, dtype=np.float32)
         self._rows = np.arange(height, dtype=np.float32)[:, None]
 
