@@ -179,6 +179,13 @@ def test_ridge_steadies_few_images() -> None:
     assert np.abs(steadied.weight_imaginary).max() < 0.5 * np.abs(plain.weight_imaginary).max()
 
 
+def test_ridge_draws_weights_to_those_of_the_mean() -> None:
+    truth_m = rooms(0, 7)
+    candidates = noisy(truth_m)
+    weights = fitted(candidates, truth_m, ridge=1e6)
+    np.testing.assert_allclose(weights.weight_real, 1 / candidates.shape[1], atol=1e-3)
+
+
 def test_fewer_ratios_are_fitted_from_the_same_sums() -> None:
     truth_m = rooms(0)
     candidates = noisy(truth_m)

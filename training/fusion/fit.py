@@ -88,8 +88,8 @@ class CombinationFit:
 
         Args:
             max_bins: only so many of the lowest frequencies are fitted, by k1^2 + k2^2; None: all.
-            ridge: added to the diagonal, as a share of its mean: steadies candidates that are
-                nearly the same.
+            ridge: how much weights are drawn to those of the candidates' mean, as a share of the
+                mean of the diagonal: steadies few images and candidates that are nearly the same.
 
         Raises:
             ConfigError: no image was added, or max_bins or ridge is below 0.
@@ -106,8 +106,10 @@ class CombinationFit:
         gram = centred[:, :-1, :-1] + level[:, :, None]
         target = centred[:, :-1, -1] + level
         if ridge > 0:
-            diagonal = np.trace(gram, axis1=1, axis2=2) / gram.shape[1]
-            gram += (ridge * diagonal)[:, None, None] * np.eye(gram.shape[1])
+            candidates = gram.shape[1]
+            drawn = ridge * np.trace(gram, axis1=1, axis2=2) / candidates
+            gram += drawn[:, None, None] * np.eye(candidates)
+            target += drawn[:, None] / candidates
         # (T'T)^+ T't is pinv(T) t; singular values of T are roots of those of T'T.
         inverse = np.linalg.pinv(gram, rcond=_CUTOFF**2, hermitian=True)
         weight = np.einsum('kij,kj->ik', inverse, target)
