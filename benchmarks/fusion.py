@@ -115,7 +115,7 @@ class Bags:
     fit: tuple[str, ...]
     judge: tuple[str, ...]
     every: int
-    """Of the judged frames one in so many is used."""
+    """Of each judged bag one frame in so many is used."""
 
 
 def measure(
@@ -135,11 +135,11 @@ def measure(
     with closing(open_backend(model.depth_path, options)) as backend:
         network = CroppedNetwork(backend, candidates)
 
-        def frames(texts: Iterable[str]):
+        def frames(texts: Iterable[str], every: int = 1):
             for text in texts:
                 source = cache_settings(parse_bag(text), outer, RectifyMode.AUTO)
                 cache = open_cache(source, default_cache_root(), _say)
-                yield from known_frames(cache, outer, network)
+                yield from known_frames(cache, outer, network, every)
 
         for maps, truth in frames(bags.fit):
             fit.add(maps, fill_unknown(truth))
@@ -149,9 +149,7 @@ def measure(
         combinations = [FourierCombination(one) for one in weights]
         alone, combined = Judge(len(candidates)), Judge(len(sets))
         judged = 0
-        for number, (maps, truth) in enumerate(frames(bags.judge)):
-            if number % bags.every:
-                continue
+        for maps, truth in frames(bags.judge, bags.every):
             alone.add(maps, truth)
             chosen = [_of_ratios(maps, candidates, ratios) for ratios in sets]
             combined.add(np.stack([combination(torch.from_numpy(one)[None])[0].numpy()
@@ -254,6 +252,8 @@ def main() -> int:
     parser.add_argument('--fit', nargs='+', required=True, metavar='BAG[:FIRST-LAST]')
     parser.add_argument('--judge', nargs='+', required=True, metavar='BAG[:FIRST-LAST]')
     parser.add_argument('--every', type=int, default=1, help='judge one frame in so many')
+    parser.add_argument('--ratios', type=float, nargs='+', default=PAPER_RATIOS,
+                        help="of crops that are tried (default: the paper's nine)")
     parser.add_argument('--grid', type=parse_size, metavar='WxH', help='of the combination')
     parser.add_argument('--crop-from', type=parse_size, metavar='WxH')
     parser.add_argument('--max-bins', type=int)
@@ -262,13 +262,15 @@ def main() -> int:
     parser.add_argument('--threads', type=int, default=1, help='default: %(default)d')
     parser.add_argument('--out', type=Path, help='JSON to write')
     args = parser.parse_args()
+    sets = tuple(one for one in RATIOS if set(one) <= set(args.ratios))
     settings = FusionSettings(
-        image=args.crop_from, grid=args.grid, max_bins=args.max_bins, ridge=args.ridge
+        tuple(args.ratios), image=args.crop_from, grid=args.grid, max_bins=args.max_bins,
+        ridge=args.ridge,
     )
     try:
         result = measure(
             Model.load(args.model), Bags(tuple(args.fit), tuple(args.judge), args.every),
-            settings, RATIOS, args.rounds, args.threads,
+            settings, sets, args.rounds, args.threads,
         )  # fmt: skip
     except DepthRosError as error:
         print(f'fusion: error: {error}', file=sys.stderr)

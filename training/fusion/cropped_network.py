@@ -69,15 +69,17 @@ def cache_settings(source: BagSource, outer: ModelSpec, rectify: RectifyMode) ->
 
 
 def known_frames(
-    cache: FrameCache, outer: ModelSpec, network: CroppedNetwork
+    cache: FrameCache, outer: ModelSpec, network: CroppedNetwork, every: int = 1
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Of each frame with enough truth: candidates [M,N1,N2], and depth [N1,N2], NaN where unknown.
+
+    every: one frame in so many is looked at.
 
     Both are in the unit of the graph's answer, before it is corrected for the focal length.
     """
     if cache.depth_m is None:
         return
-    for index in range(len(cache)):
+    for index in range(0, len(cache), every):
         depth_m = np.asarray(cache.depth_m[index], np.float32)
         x0, y0, x1, y1 = cache.visible[index]
         shown = np.isfinite(depth_m[y0:y1, x0:x1])
