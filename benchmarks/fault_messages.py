@@ -1,4 +1,4 @@
-"""Camera messages as a broken driver sends them: each a good message with one thing wrong."""
+"""Camera messages, good ones and as a broken driver sends them: each with one thing wrong."""
 
 from __future__ import annotations
 

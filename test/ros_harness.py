@@ -26,6 +26,7 @@ from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from benchmarks import fault_messages
 from depth_ros import transport
 from depth_ros.ros_domain import pick_free_domain
 
@@ -289,34 +290,18 @@ def wait_for(
 
 def image_message(rgb: np.ndarray, stamp_ns: int, frame_id: str = FRAME) -> Image:
     """An rgb8 Image."""
-    message = Image(height=rgb.shape[0], width=rgb.shape[1], encoding='rgb8')
-    message.step = 3 * rgb.shape[1]
-    message.data.frombytes(np.ascontiguousarray(rgb).tobytes())
-    return _stamped(message, stamp_ns, frame_id)
+    return fault_messages.image_message(rgb, stamp_ns, frame_id)
 
 
 def compressed_message(data: bytes, stamp_ns: int, frame_id: str = FRAME) -> CompressedImage:
     """A CompressedImage of encoded bytes."""
     message = CompressedImage(format='rgb8; jpeg compressed bgr8')
     message.data.frombytes(data)
-    return _stamped(message, stamp_ns, frame_id)
+    return fault_messages.stamped(message, stamp_ns, frame_id)
 
 
 def info_message(
     width: int, height: int, stamp_ns: int, focal: float = 60.0, frame_id: str = FRAME
 ) -> CameraInfo:
     """A camera without distortion."""
-    cx, cy = (width - 1) / 2, (height - 1) / 2
-    message = CameraInfo(
-        width=width, height=height, distortion_model='plumb_bob', d=[0.0] * 5,
-        k=[focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0],
-        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
-        p=[focal, 0.0, cx, 0.0, 0.0, focal, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
-    )  # fmt: skip
-    return _stamped(message, stamp_ns, frame_id)
-
-
-def _stamped(message: Any, stamp_ns: int, frame_id: str) -> Any:
-    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
-    message.header.frame_id = frame_id
-    return message
+    return fault_messages.info_message(width, height, stamp_ns, focal, frame_id)
