@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,14 +31,19 @@ from depth_ros.cli.fit_fusion import parse_size
 from depth_ros.cli.train import parse_bag
 from depth_ros.errors import BagError, DepthRosError
 from depth_ros.evaluation.metrics import depth_metrics
-from depth_ros.model import Model
+from depth_ros.model import Model, ModelSpec
 from training.data.cache import default_cache_root, open_cache
 from training.fusion.combination import FourierCombination
 from training.fusion.corner_crops import PAPER_RATIOS, Candidates
-from training.fusion.cropped_network import CroppedNetwork, cache_settings, known_frames
-from training.fusion.filling import fill_unknown
+from training.fusion.cropped_network import (
+    CroppedNetwork,
+    KnownFrame,
+    cache_settings,
+    known_frames,
+)
 from training.fusion.fit import CombinationFit
-from training.fusion.fit_fusion import FusionSettings, combined_graph, combined_spec
+from training.fusion.fit_fusion import FusionSettings, add_bags, combined_graph, combined_spec
+from training.fusion.shrinkage import Shrinkage
 
 RATIOS = ((1.0,), (1.0, 0.8), (1.0, 0.8, 0.6), (1.0, 0.9, 0.8, 0.7, 0.6), PAPER_RATIOS)
 
@@ -67,6 +72,7 @@ class CombinationRow:
 
     ratios: tuple[float, ...]
     crops: int
+    shrinkage: Shrinkage
     ms: float
     errors: Errors
 
@@ -135,25 +141,21 @@ def measure(
     with closing(open_backend(model.depth_path, options)) as backend:
         network = CroppedNetwork(backend, candidates)
 
-        def frames(texts: Iterable[str], every: int = 1):
-            for text in texts:
-                source = cache_settings(parse_bag(text), outer, RectifyMode.AUTO)
-                cache = open_cache(source, default_cache_root(), _say)
-                yield from known_frames(cache, outer, network, every)
-
-        for maps, truth in frames(bags.fit):
-            fit.add(maps, fill_unknown(truth))
-        _say(f'fitted on {fit.images} frames')
-        weights = [fit.restricted(ratios).weights(settings.max_bins, settings.ridge)
-                   for ratios in sets]  # fmt: skip
+        sources = [parse_bag(text) for text in bags.fit]
+        add_bags(fit, sources, outer, network, RectifyMode.AUTO, _say)
+        fits = [fit.restricted(ratios) for ratios in sets]
+        drawn = [one.shrinkage(settings.ridge, settings.bias) for one in fits]
+        weights = [one.weights(settings.max_bins, shrinkage)
+                   for one, shrinkage in zip(fits, drawn)]  # fmt: skip
         combinations = [FourierCombination(one) for one in weights]
         alone, combined = Judge(len(candidates)), Judge(len(sets))
         judged = 0
-        for maps, truth in frames(bags.judge, bags.every):
-            alone.add(maps, truth)
-            chosen = [_of_ratios(maps, candidates, ratios) for ratios in sets]
-            combined.add(np.stack([combination(torch.from_numpy(one)[None])[0].numpy()
-                                   for combination, one in zip(combinations, chosen)]), truth)
+        for frame in _judged(bags, outer, network):
+            alone.add(frame.candidates, frame.truth)
+            chosen = [_of_ratios(frame.candidates, candidates, ratios) for ratios in sets]
+            found = [combination(torch.from_numpy(one)[None])[0].numpy()
+                     for combination, one in zip(combinations, chosen)]  # fmt: skip
+            combined.add(np.stack(found), frame.truth)
             judged += 1
     if not judged:
         raise BagError('no frame with true depth to judge by')
@@ -174,10 +176,17 @@ def measure(
             for index, errors in enumerate(alone.errors())
         ),
         combinations=tuple(
-            CombinationRow(ratios, one.crop_count, ms, errors)
-            for ratios, one, ms, errors in zip(sets, restricted, times_ms, combined.errors())
+            CombinationRow(one.ratios, one.crop_count, shrinkage, ms, errors)
+            for one, shrinkage, ms, errors in zip(restricted, drawn, times_ms, combined.errors())
         ),
     )
+
+
+def _judged(bags: Bags, outer: ModelSpec, network: CroppedNetwork) -> Iterator[KnownFrame]:
+    for text in bags.judge:
+        source = cache_settings(parse_bag(text), outer, RectifyMode.AUTO)
+        cache = open_cache(source, default_cache_root(), _say)
+        yield from known_frames(cache, outer, network, bags.every)
 
 
 def _of_ratios(
@@ -227,12 +236,13 @@ def show(result: Result) -> None:
         name = f'{row.ratio:.2f}{", mirrored" if row.mirrored else ""}'
         print(f'{name:>24s}{_errors(row.errors)}')
     print(f'\n{"ratios combined":>34s}{"crops":>7s}{"ms":>9s}{"RMSE [m]":>10s}{"AbsRel":>8s}'
-          f'{"d1":>7s}')  # fmt: skip
+          f'{"d1":>7s}{"ridge":>8s}{"bias":>6s}')  # fmt: skip
     print(f'{"the network alone":>34s}{1:7d}{result.alone_ms:9.1f}')
     for one in result.combinations:
         name = ' '.join(f'{ratio:g}' for ratio in one.ratios)
         name = name if len(name) < 33 else f'{one.ratios[0]:g} .. {one.ratios[-1]:g}'
-        print(f'{name:>34s}{one.crops:7d}{one.ms:9.1f}{_errors(one.errors)}')
+        print(f'{name:>34s}{one.crops:7d}{one.ms:9.1f}{_errors(one.errors)}'
+              f'{one.shrinkage.ridge:8g}{one.shrinkage.bias:6g}')  # fmt: skip
 
 
 def _errors(errors: Errors) -> str:
@@ -257,7 +267,8 @@ def main() -> int:
     parser.add_argument('--grid', type=parse_size, metavar='WxH', help='of the combination')
     parser.add_argument('--crop-from', type=parse_size, metavar='WxH')
     parser.add_argument('--max-bins', type=int)
-    parser.add_argument('--ridge', type=float, default=0.0)
+    parser.add_argument('--ridge', type=float)
+    parser.add_argument('--bias', type=float)
     parser.add_argument('--rounds', type=int, default=10, help='default: %(default)d')
     parser.add_argument('--threads', type=int, default=1, help='default: %(default)d')
     parser.add_argument('--out', type=Path, help='JSON to write')
@@ -265,7 +276,7 @@ def main() -> int:
     sets = tuple(one for one in RATIOS if set(one) <= set(args.ratios))
     settings = FusionSettings(
         tuple(args.ratios), image=args.crop_from, grid=args.grid, max_bins=args.max_bins,
-        ridge=args.ridge,
+        ridge=args.ridge, bias=args.bias,
     )
     try:
         result = measure(

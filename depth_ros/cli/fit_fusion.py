@@ -3,8 +3,8 @@
 Any metric model is asked for depth of the whole image and of its four corners at several sizes,
 mirrored and not; what each of these candidates tells best is found on a bag with true depth (Lee
 et al., Single-Image Depth Estimation Based on Fourier Domain Analysis, CVPR 2018). The new model
-is one graph with everything inside. Fit on frames that the network was not trained on, and judge
-on others.
+is one graph with everything inside. Fit on frames that the network was not trained on, many places
+rather than many frames of one, and judge on others.
 
   depth_ros fit-fusion --bag my_bag:200-280 --model lite0 --out fused
   depth_ros fit-fusion --bag a --bag b --model den --ratios 1 0.8 0.6 --grid 96x72 --out fused
@@ -47,8 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="size of the combined depth (default: of the network's)")
     parser.add_argument('--max-bins', type=int, metavar='N',
                         help='fit only so many of the lowest frequencies (default: all)')
-    parser.add_argument('--ridge', type=float, default=0.0, metavar='SHARE',
-                        help='steadies the fit on few frames (default: %(default)g)')
+    parser.add_argument(
+        '--ridge', type=float, metavar='SHARE',
+        help='draws the weights of every frequency to those that all share; inf: there are no '
+        "others, 0: the paper's (default: chosen by cross-validation)",
+    )  # fmt: skip
+    parser.add_argument(
+        '--bias', type=float, metavar='SHARE',
+        help="share of the candidates' mean errors that is taken away, 0 to 1, the paper's "
+        '(default: chosen by cross-validation)',
+    )  # fmt: skip
     topics = add_topic_options(parser)
     topics.add_argument('--depth', metavar='TOPIC', help='true depth images')
 
@@ -68,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         grid=args.grid,
         max_bins=args.max_bins,
         ridge=args.ridge,
+        bias=args.bias,
     )
     if args.ratios is not None:
         settings = replace(settings, ratios=tuple(args.ratios))

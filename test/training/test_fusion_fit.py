@@ -14,6 +14,7 @@ from training.fusion.combination import CombinationWeights, FourierCombination
 from training.fusion.corner_crops import Candidates, CropSizes
 from training.fusion.filling import fill_unknown
 from training.fusion.fit import CombinationFit
+from training.fusion.shrinkage import NOT_FITTED, PAPER, Shrinkage, convex_weights
 from training.fusion.spectra import Spectra
 
 GRID = (18, 24)
@@ -175,15 +176,99 @@ def test_the_order_of_images_does_not_matter() -> None:
 def test_ridge_steadies_few_images() -> None:
     truth_m = rooms(0, 7)
     candidates = noisy(truth_m)
-    plain, steadied = fitted(candidates, truth_m), fitted(candidates, truth_m, ridge=0.1)
+    plain = fitted(candidates, truth_m)
+    steadied = fitted(candidates, truth_m, shrinkage=Shrinkage(0.1))
     assert np.abs(steadied.weight_imaginary).max() < 0.5 * np.abs(plain.weight_imaginary).max()
 
 
-def test_ridge_draws_weights_to_those_of_the_mean() -> None:
-    truth_m = rooms(0, 7)
+def test_the_most_drawn_fit_is_one_convex_combination_of_all_frequencies() -> None:
+    truth_m = rooms(0)
     candidates = noisy(truth_m)
-    weights = fitted(candidates, truth_m, ridge=1e6)
-    np.testing.assert_allclose(weights.weight_real, 1 / candidates.shape[1], atol=1e-3)
+    weights = fitted(candidates, truth_m, shrinkage=NOT_FITTED)
+    shared = weights.weight_real[:, 0]
+    np.testing.assert_array_equal(weights.weight_real, np.repeat(shared[:, None], 18 * 13, 1))
+    assert shared.min() >= 0
+    assert shared.sum() == pytest.approx(1, abs=1e-6)
+    assert not weights.bias_real.any()
+    found = combined(weights, candidates)
+    np.testing.assert_allclose(found, np.tensordot(candidates, shared, (1, 0)), atol=1e-4)
+    errors = ((candidates - truth_m[:, None]) ** 2).mean((0, 2, 3))
+    assert ((found - truth_m) ** 2).mean() < errors.min()
+    nearly = fitted(candidates, truth_m, shrinkage=Shrinkage(1e6, 0.0))
+    np.testing.assert_allclose(nearly.weight_real, weights.weight_real, atol=1e-3)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_no_convex_combination_is_better_than_the_one_found(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    truth = random.normal(size=40)
+    candidates = truth + random.normal(size=(3, 40)) * random.uniform(0.1, 2, (3, 1))
+    candidates += random.normal() * random.normal(size=40)  # an error that they share
+    values = np.concatenate([candidates, truth[None]])
+    found = convex_weights(values @ values.T)
+    assert found.min() >= 0
+    assert found.sum() == pytest.approx(1)
+    others = random.dirichlet(np.full(3, 0.5), 5000)
+    errors = ((others @ candidates - truth) ** 2).sum(1)
+    assert ((found @ candidates - truth) ** 2).sum() <= errors.min() + 1e-9
+
+
+def test_a_share_of_the_bias_is_taken_away() -> None:
+    truth_m = rooms(0)
+    candidates = noisy(truth_m)
+    whole = fitted(candidates, truth_m)
+    half = fitted(candidates, truth_m, shrinkage=Shrinkage(0.0, 0.5))
+    np.testing.assert_allclose(half.bias_real, 0.5 * whole.bias_real, rtol=1e-5)
+    errors = [((combined(one, candidates) - truth_m) ** 2).mean() for one in (whole, half)]
+    assert errors[0] < errors[1]
+
+
+def scenes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Eight frames each of scenes: alike in depth and in each candidate's error of it."""
+    random = np.random.default_rng(seed)
+    truth_m = np.repeat(rooms(seed, count), 8, 0) + 0.05 * rooms(seed + 1, 8 * count)
+    level = np.repeat(0.6 * random.normal(size=(count, 6)), 8, 0)[..., None, None]
+    noise = 0.1 * random.normal(size=(8 * count, 6, *GRID))
+    return truth_m, truth_m[:, None] + level + noise
+
+
+def test_cross_validation_draws_a_fit_on_few_scenes_and_it_holds_elsewhere() -> None:
+    truth_m, candidates = scenes(4, 0)
+    fit = CombinationFit(CANDIDATES)
+    for number, (one, truth) in enumerate(zip(candidates, truth_m)):
+        fit.add(one, truth, number / len(truth_m))
+    chosen = fit.shrinkage()
+    assert chosen.ridge > 0
+    unseen_m, of_unseen = scenes(40, 50)
+    errors = [
+        ((combined(fit.weights(shrinkage=one), of_unseen) - unseen_m) ** 2).mean()
+        for one in (chosen, PAPER)
+    ]
+    assert errors[0] < errors[1]
+    assert errors[0] < ((of_unseen - unseen_m[:, None]) ** 2).mean((0, 2, 3)).min()
+
+
+def test_cross_validation_takes_the_whole_bias_away_where_images_are_many() -> None:
+    truth_m = rooms(0, 200)
+    fit = CombinationFit(CANDIDATES)
+    for number, (one, truth) in enumerate(zip(noisy(truth_m), truth_m)):
+        fit.add(one, truth, number / len(truth_m))
+    assert fit.shrinkage().bias == 1.0
+    assert fit.shrinkage(ridge=0.3, bias=0.25) == Shrinkage(0.3, 0.25)
+
+
+def test_images_of_one_place_alone_are_not_trusted() -> None:
+    truth_m = rooms(0, 12)
+    fit = CombinationFit(CANDIDATES)
+    for one, truth in zip(noisy(truth_m), truth_m):
+        fit.add(one, truth)
+    assert fit.shrinkage() == NOT_FITTED
+
+
+@pytest.mark.parametrize(('ridge', 'bias'), [(-1.0, 1.0), (float('nan'), 1.0), (0.0, 1.5)])
+def test_impossible_shrinkage_is_refused(ridge: float, bias: float) -> None:
+    with pytest.raises(ConfigError, match='must be 0'):
+        Shrinkage(ridge, bias)
 
 
 def test_fewer_ratios_are_fitted_from_the_same_sums() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -68,15 +69,27 @@ def cache_settings(source: BagSource, outer: ModelSpec, rectify: RectifyMode) ->
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class KnownFrame:
+    """A frame whose true depth is known.
+
+    Both depths are in the unit of the graph's answer, before it is corrected for the focal length.
+
+    Attributes:
+        candidates: [M,N1,N2].
+        truth: [N1,N2], NaN where unknown.
+        place: 0 to 1, where it comes in its bag.
+    """
+
+    candidates: np.ndarray
+    truth: np.ndarray
+    place: float
+
+
 def known_frames(
     cache: FrameCache, outer: ModelSpec, network: CroppedNetwork, every: int = 1
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Of each frame with enough truth: candidates [M,N1,N2], and depth [N1,N2], NaN where unknown.
-
-    every: one frame in so many is looked at.
-
-    Both are in the unit of the graph's answer, before it is corrected for the focal length.
-    """
+) -> Iterator[KnownFrame]:
+    """Of one frame in so many, those with enough truth."""
     if cache.depth_m is None:
         return
     for index in range(0, len(cache), every):
@@ -91,7 +104,8 @@ def known_frames(
             factor = float(cache.intrinsics[index, 0]) / outer.intrinsics.fx
         truth = shrink_known(depth_m / factor, outer.depth_height, outer.depth_width)
         image = np.ascontiguousarray(cache.images[index])
-        yield network.candidates(image, cache.intrinsics[index]), truth
+        candidates = network.candidates(image, cache.intrinsics[index])
+        yield KnownFrame(candidates, truth, index / len(cache))
 
 
 def as_bytes(whole: Tensor) -> np.ndarray:

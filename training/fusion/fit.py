@@ -6,34 +6,52 @@ Source: Lee, Heo, Kim and Kim, Single-Image Depth Estimation Based on Fourier Do
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from depth_ros.errors import ConfigError
 from training.fusion.combination import CombinationWeights
 from training.fusion.corner_crops import Candidates
+from training.fusion.shrinkage import (
+    BIASES,
+    PAPER,
+    RIDGES,
+    LeastSquares,
+    Shrinkage,
+    choose_shrinkage,
+)
+from training.fusion.sums import SpectrumSums
 
-_CUTOFF = 1e-6
-"""Singular values below this share of the largest count as none."""
+PARTS = 4
+"""Of the images, each held out once to choose the shrinkage."""
+_JUDGED_BINS = 1605
+"""Lowest frequencies that the shrinkage is chosen by: nearly all of depth's power, and as many as
+the authors' release fits. Sums of each part are kept of these alone."""
 
 
 class CombinationFit:
-    """Least squares at every frequency, from sums: memory does not grow with the images.
-
-    Sums are of differences from the first image, in float64: at the lowest frequency values are
-    far from zero and little different.
-    """
+    """Least squares at every frequency, from sums: memory does not grow with the images."""
 
     def __init__(self, candidates: Candidates) -> None:
         """Begin with no image; the candidates are those that `add` will bring."""
         self._candidates = candidates
         rows, columns = candidates.sizes.grid
         self._half = (rows, columns // 2 + 1)
-        count, bins = len(candidates), 2 * self._half[0] * self._half[1]
-        self.images = 0
-        self._origin = np.zeros((count + 1, bins))
-        # Of candidates and, last, truth.
-        self._sum = np.zeros((count + 1, bins))
-        self._products = np.zeros((bins, count + 1, count + 1))
+        planes = self._half[0] * self._half[1]
+        chosen = self._chosen(_JUDGED_BINS)
+        self._judged = np.concatenate([chosen, planes + chosen])
+        # By Parseval's theorem, of the mean squared error of depth.
+        counted = np.full(self._half, 2.0)
+        counted[:, self._outer_columns] = 1.0
+        self._counted = np.tile(counted.ravel(), 2) / (rows * columns) ** 2
+        self._all: SpectrumSums | None = None
+        self._parts: tuple[SpectrumSums, ...] = ()
+
+    @property
+    def images(self) -> int:
+        """How many were added."""
+        return 0 if self._all is None else self._all.images
 
     def restricted(self, ratios: tuple[float, ...]) -> CombinationFit:
         """The same images, with the candidates of some of the ratios alone.
@@ -48,19 +66,20 @@ class CombinationFit:
         kept = [
             each * mine.ratios.index(ratio) + number for ratio in ratios for number in range(each)
         ]
-        rows = [*kept, len(mine)]
         fit = CombinationFit(Candidates(ratios, mine.mirrored, mine.sizes))
-        fit.images = self.images
-        fit._origin, fit._sum = self._origin[rows], self._sum[rows]
-        fit._products = self._products[:, rows][:, :, rows]
+        if self._all is not None:
+            fit._all = self._all.of_candidates(kept)
+            fit._parts = tuple(part.of_candidates(kept) for part in self._parts)
         return fit
 
-    def add(self, candidates: np.ndarray, truth_m: np.ndarray) -> None:
+    def add(self, candidates: np.ndarray, truth_m: np.ndarray, place: float = 0.0) -> None:
         """Take in one image.
 
         Args:
             candidates: [M,N1,N2] of its depth.
             truth_m: [N1,N2], known everywhere (see training.fusion.filling).
+            place: 0 to 1, where the image comes in all of them: neighbours resemble each other,
+                and are held out together.
 
         Raises:
             ConfigError: a shape is another, or a value is not finite.
@@ -76,43 +95,38 @@ class CombinationFit:
             raise ConfigError('candidates or truth are not finite everywhere')
         spectra = np.fft.rfft2(maps).reshape(len(maps), -1)
         values = np.concatenate([spectra.real, spectra.imag], 1)
-        if self.images == 0:
-            self._origin = values
-        values = values - self._origin
-        self.images += 1
-        self._sum += values
-        self._products += np.einsum('ik,jk->kij', values, values)
+        if self._all is None:
+            self._all = SpectrumSums(values)
+            self._parts = tuple(SpectrumSums(values[:, self._judged]) for _ in range(PARTS))
+        self._all.add(values)
+        self._parts[min(int(PARTS * place), PARTS - 1)].add(values[:, self._judged])
 
-    def weights(self, max_bins: int | None = None, ridge: float = 0.0) -> CombinationWeights:
+    def shrinkage(self, ridge: float | None = None, bias: float | None = None) -> Shrinkage:
+        """What cross-validation over the images chooses, of what is not given."""
+        return choose_shrinkage(
+            self._parts,
+            self._counted[self._judged],
+            RIDGES if ridge is None else (ridge,),
+            BIASES if bias is None else (bias,),
+        )
+
+    def weights(
+        self, max_bins: int | None = None, shrinkage: Shrinkage = PAPER
+    ) -> CombinationWeights:
         """Solve.
 
         Args:
             max_bins: only so many of the lowest frequencies are fitted, by k1^2 + k2^2; None: all.
-            ridge: how much weights are drawn to those of the candidates' mean, as a share of the
-                mean of the diagonal: steadies few images and candidates that are nearly the same.
+            shrinkage: how far the fit is drawn.
 
         Raises:
-            ConfigError: no image was added, or max_bins or ridge is below 0.
+            ConfigError: no image was added, or max_bins is below 0.
         """
-        if self.images == 0:
-            raise ConfigError('no image with true depth was added to fit the combination on')
-        if (max_bins is not None and max_bins < 0) or not ridge >= 0:
-            raise ConfigError(f'max_bins {max_bins} and ridge {ridge} must not be below 0')
-        mean = self._origin + self._sum / self.images
-        bias = mean[:-1] - mean[-1]
-        centred = self._products - np.einsum('ik,jk->kij', self._sum, self._sum) / self.images
-        # Without their bias, candidates have the mean of the truth.
-        level = (self.images * mean[-1] ** 2)[:, None]
-        gram = centred[:, :-1, :-1] + level[:, :, None]
-        target = centred[:, :-1, -1] + level
-        if ridge > 0:
-            candidates = gram.shape[1]
-            drawn = ridge * np.trace(gram, axis1=1, axis2=2) / candidates
-            gram += drawn[:, None, None] * np.eye(candidates)
-            target += drawn[:, None] / candidates
-        # (T'T)^+ T't is pinv(T) t; singular values of T are roots of those of T'T.
-        inverse = np.linalg.pinv(gram, rcond=_CUTOFF**2, hermitian=True)
-        weight = np.einsum('kij,kj->ik', inverse, target)
+        sums = self._known
+        if max_bins is not None and max_bins < 0:
+            raise ConfigError(f'max_bins {max_bins} must not be below 0')
+        solver = LeastSquares(sums, shrinkage.bias, self._counted)
+        weight, bias = solver.weights(shrinkage.ridge), solver.bias
         chosen = self._chosen(max_bins)
         planes = self._half[0] * self._half[1]
         parts = {
@@ -131,7 +145,7 @@ class CombinationFit:
             image=candidates.sizes.image,
             grid=candidates.sizes.grid,
             bins=chosen,
-            images=self.images,
+            images=sums.images,
             **{name: part[:, chosen].astype(np.float32) for name, part in parts.items()},
         )
 
@@ -142,28 +156,23 @@ class CombinationFit:
 
     def candidate_rmse_m(self) -> tuple[float, ...]:
         """The same of every candidate alone."""
-        bins = self._sum.shape[1]
+        bins = len(self._counted)
         return tuple(
             self._rmse_m(np.repeat(one[:, None], bins, 1), np.zeros(bins))
             for one in np.eye(len(self._candidates))
         )
 
     def _rmse_m(self, weight: np.ndarray, taken: np.ndarray) -> float:
-        """Of any weights [M,bins] and what is taken away [bins], by Parseval's theorem."""
-        origin, total, products = self._origin, self._sum, self._products
-        shift = taken + origin[-1] - (weight * origin[:-1]).sum(0)
-        squares = (
-            products[:, -1, -1]
-            - 2.0 * np.einsum('ik,ki->k', weight, products[:, :-1, -1])
-            + np.einsum('ik,kij,jk->k', weight, products[:, :-1, :-1], weight)
-            + 2.0 * shift * (total[-1] - (weight * total[:-1]).sum(0))
-            + self.images * shift**2
-        )
-        counted = np.full(self._half, 2.0)
-        counted[:, self._outer_columns] = 1.0
-        rows, columns = self._candidates.sizes.grid
-        power = (squares.reshape(2, -1) * counted.ravel()).sum() / (rows * columns)
-        return float(np.sqrt(max(power, 0.0) / (self.images * rows * columns)))
+        """Of any weights [M,bins] and what is taken away [bins]."""
+        sums = self._known
+        squares = float((sums.squared_errors(weight, taken) * self._counted).sum())
+        return math.sqrt(max(squares, 0.0) / sums.images)
+
+    @property
+    def _known(self) -> SpectrumSums:
+        if self._all is None:
+            raise ConfigError('no image with true depth was added to fit the combination on')
+        return self._all
 
     @property
     def _outer_columns(self) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +42,7 @@ from training.fusion.cropped_network import (
 from training.fusion.filling import fill_unknown
 from training.fusion.fit import CombinationFit
 from training.fusion.graph import Stage, wrap_graph
+from training.fusion.shrinkage import Shrinkage
 from training.fusion.stages import CombineStage, CropIntrinsics, CropStage, ShrinkStage
 from training.samples import render_samples
 
@@ -63,7 +64,7 @@ class FusionSettings:
             by the smallest ratio, so that the smallest crops are not enlarged.
         grid: (width, height) of the combined depth; None: that of the network's answer.
         max_bins: so many of the lowest frequencies are fitted; None: all.
-        ridge: steadies candidates that are nearly the same, see CombinationFit.
+        ridge, bias: how far the fit is drawn, see Shrinkage; None: chosen by cross-validation.
     """
 
     ratios: tuple[float, ...] = PAPER_RATIOS
@@ -71,7 +72,8 @@ class FusionSettings:
     image: tuple[int, int] | None = None
     grid: tuple[int, int] | None = None
     max_bins: int | None = None
-    ridge: float = 0.0
+    ridge: float | None = None
+    bias: float | None = None
 
     def __post_init__(self) -> None:
         check_ratios(self.ratios)
@@ -99,6 +101,7 @@ class FusionReport:
         path: the model folder.
         images: fitted on.
         crops: that the network sees of one image.
+        shrinkage: how far the fit was drawn.
         candidate_rmse_m: of each candidate on the images fitted on, in their order.
         combined_rmse_m: of the combination on the same, never above the least of these.
     """
@@ -106,6 +109,7 @@ class FusionReport:
     path: Path
     images: int
     crops: int
+    shrinkage: Shrinkage
     candidate_rmse_m: tuple[float, ...]
     combined_rmse_m: float
 
@@ -114,7 +118,8 @@ class FusionReport:
         best, worst = min(self.candidate_rmse_m), max(self.candidate_rmse_m)
         return (
             f'{self.path}: {len(self.candidate_rmse_m)} candidates of {self.crops} crops, fitted '
-            f'on {self.images} frames\n'
+            f'on {self.images} frames, ridge {self.shrinkage.ridge:g}, '
+            f'bias {self.shrinkage.bias:g}\n'
             f'RMSE on these: candidates {best:.3f} to {worst:.3f} m, combined '
             f'{self.combined_rmse_m:.3f} m; judge it on others by depth_ros evaluate'
         )
@@ -150,16 +155,9 @@ def fit_fusion(
     fit = CombinationFit(candidates)
     with closing(open_backend(model.depth_path, _REFERENCE)) as backend:
         network = CroppedNetwork(backend, candidates)
-        for source in sources:
-            frames = cache_settings(source, outer, rectify)
-            cache = open_cache(frames, default_cache_root(), progress)
-            for maps, truth in known_frames(cache, outer, network):
-                fit.add(maps, fill_unknown(truth))
-            progress(f'{source.path}: {fit.images} frames with true depth so far')
-        if fit.images == 0:
-            names = ', '.join(str(source.path) for source in sources)
-            raise BagError(f'{names}: no frame has true depth in {LEAST_KNOWN:.0%} of its pixels')
-        weights = fit.weights(settings.max_bins, settings.ridge)
+        add_bags(fit, sources, outer, network, rectify, progress)
+        shrinkage = fit.shrinkage(settings.ridge, settings.bias)
+        weights = fit.weights(settings.max_bins, shrinkage)
         samples = _depth_samples(outer, network, weights)
     samples |= _motion_samples(model, outer, candidates.sizes)
     with replacing_folder(out_folder) as folder:
@@ -169,8 +167,31 @@ def fit_fusion(
         write_checksums(folder)
         check_parity(Model.load(folder))
     return FusionReport(
-        out_folder, fit.images, candidates.crop_count, fit.candidate_rmse_m(), fit.rmse_m(weights)
-    )
+        out_folder, fit.images, candidates.crop_count, shrinkage, fit.candidate_rmse_m(),
+        fit.rmse_m(weights),
+    )  # fmt: skip
+
+
+def add_bags(
+    fit: CombinationFit, sources: Sequence[BagSource], outer: ModelSpec, network: CroppedNetwork,
+    rectify: RectifyMode, progress: Progress,
+) -> None:  # fmt: skip
+    """Take in all frames with true depth.
+
+    Raises:
+        BagError: there is none.
+        DepthRosError: as open_cache.
+    """
+    for number, source in enumerate(sources):
+        frames = cache_settings(source, outer, rectify)
+        cache = open_cache(frames, default_cache_root(), progress)
+        for frame in known_frames(cache, outer, network):
+            place = (number + frame.place) / len(sources)
+            fit.add(frame.candidates, fill_unknown(frame.truth), place)
+        progress(f'{source.path}: {fit.images} frames with true depth so far')
+    if fit.images == 0:
+        names = ', '.join(str(source.path) for source in sources)
+        raise BagError(f'{names}: no frame has true depth in {LEAST_KNOWN:.0%} of its pixels')
 
 
 def combined_spec(
