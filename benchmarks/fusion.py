@@ -42,7 +42,13 @@ from training.fusion.cropped_network import (
     known_frames,
 )
 from training.fusion.fit import CombinationFit
-from training.fusion.fit_fusion import FusionSettings, add_bags, combined_graph, combined_spec
+from training.fusion.fit_fusion import (
+    FrameWeight,
+    FusionSettings,
+    add_bags,
+    combined_graph,
+    combined_spec,
+)
 from training.fusion.shrinkage import Shrinkage
 
 RATIOS = ((1.0,), (1.0, 0.8), (1.0, 0.8, 0.6), (1.0, 0.9, 0.8, 0.7, 0.6), PAPER_RATIOS)
@@ -142,7 +148,7 @@ def measure(
         network = CroppedNetwork(backend, candidates)
 
         sources = [parse_bag(text) for text in bags.fit]
-        add_bags(fit, sources, outer, network, RectifyMode.AUTO, _say)
+        add_bags(fit, sources, outer, network, RectifyMode.AUTO, settings.frame_weight, _say)
         fits = [fit.restricted(ratios) for ratios in sets]
         drawn = [one.shrinkage(settings.ridge, settings.bias) for one in fits]
         weights = [one.weights(settings.max_bins, shrinkage)
@@ -267,6 +273,7 @@ def main() -> int:
     parser.add_argument('--grid', type=parse_size, metavar='WxH', help='of the combination')
     parser.add_argument('--crop-from', type=parse_size, metavar='WxH')
     parser.add_argument('--max-bins', type=int)
+    parser.add_argument('--frame-weight', type=FrameWeight, default=FrameWeight.RMSE)
     parser.add_argument('--ridge', type=float)
     parser.add_argument('--bias', type=float)
     parser.add_argument('--rounds', type=int, default=10, help='default: %(default)d')
@@ -276,7 +283,7 @@ def main() -> int:
     sets = tuple(one for one in RATIOS if set(one) <= set(args.ratios))
     settings = FusionSettings(
         tuple(args.ratios), image=args.crop_from, grid=args.grid, max_bins=args.max_bins,
-        ridge=args.ridge, bias=args.bias,
+        frame_weight=args.frame_weight, ridge=args.ridge, bias=args.bias,
     )
     try:
         result = measure(

@@ -57,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="share of the candidates' mean errors that is taken away, 0 to 1, the paper's "
         '(default: chosen by cross-validation)',
     )  # fmt: skip
+    parser.add_argument(
+        '--frame-weight', choices=['rmse', 'equal'], default='rmse',
+        help='frames count by the inverse of the RMSE of their depth without combination, so that '
+        "a few that are far off do not rule; equal: the paper's (default: %(default)s)",
+    )  # fmt: skip
     topics = add_topic_options(parser)
     topics.add_argument('--depth', metavar='TOPIC', help='true depth images')
 
@@ -64,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fit; 0 when the model was written."""
     try:
-        from training.fusion.fit_fusion import FusionSettings, fit_fusion
+        from training.fusion.fit_fusion import FrameWeight, FusionSettings, fit_fusion
     except ImportError as error:
         raise ConfigError(
             f'fitting needs more than the runtime ({error}); install it with: '
@@ -75,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
         image=args.crop_from,
         grid=args.grid,
         max_bins=args.max_bins,
+        frame_weight=FrameWeight(args.frame_weight),
         ridge=args.ridge,
         bias=args.bias,
     )

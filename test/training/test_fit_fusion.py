@@ -186,8 +186,9 @@ def test_the_command_fits_and_the_model_runs(model, bag, tmp_path, capsys) -> No
     out = tmp_path / 'fused'
     assert main(['fit-fusion', '--bag', f'{bag}:0-16', '--model', str(model.path), '--out',
                  str(out), '--ratios', '1', '0.75', '--no-mirrored', '--max-bins', '40',
-                 '--ridge', '0.01', '--bias', '1']) == 0  # fmt: skip
-    assert '2 candidates of 5 crops, fitted on 16 frames, ridge 0.01, bias 1' in capsys.readouterr().out
+                 '--ridge', '0.01', '--bias', '1', '--frame-weight', 'equal']) == 0  # fmt: skip
+    said = capsys.readouterr().out
+    assert '2 candidates of 5 crops, fitted on 16 frames, ridge 0.01, bias 1\n' in said
     weights = CombinationWeights.load(out / FUSION_FILE)
     assert not weights.mirrored
     assert main(['evaluate', '--bag', str(bag), '--first', '16', '--model', str(out)]) == 0

@@ -257,6 +257,20 @@ def test_cross_validation_takes_the_whole_bias_away_where_images_are_many() -> N
     assert fit.shrinkage(ridge=0.3, bias=0.25) == Shrinkage(0.3, 0.25)
 
 
+def test_an_image_of_weight_two_counts_like_two() -> None:
+    truth_m = rooms(0, 20)
+    candidates = noisy(truth_m)
+    weighted, doubled = CombinationFit(CANDIDATES), CombinationFit(CANDIDATES)
+    for number, (one, truth) in enumerate(zip(candidates, truth_m)):
+        weighted.add(one, truth, weight=1.0 + number % 2)
+        for _ in range(1 + number % 2):
+            doubled.add(one, truth)
+    found, expected = weighted.weights(), doubled.weights()
+    np.testing.assert_allclose(found.weight_real, expected.weight_real, atol=1e-5)
+    np.testing.assert_allclose(found.bias_real, expected.bias_real, atol=1e-4)
+    assert weighted.rmse_m(found) == pytest.approx(doubled.rmse_m(expected), rel=1e-6)
+
+
 def test_images_of_one_place_alone_are_not_trusted() -> None:
     truth_m = rooms(0, 12)
     fit = CombinationFit(CANDIDATES)

@@ -45,13 +45,9 @@ class CombinationFit:
         counted = np.full(self._half, 2.0)
         counted[:, self._outer_columns] = 1.0
         self._counted = np.tile(counted.ravel(), 2) / (rows * columns) ** 2
+        self.images = 0
         self._all: SpectrumSums | None = None
         self._parts: tuple[SpectrumSums, ...] = ()
-
-    @property
-    def images(self) -> int:
-        """How many were added."""
-        return 0 if self._all is None else self._all.images
 
     def restricted(self, ratios: tuple[float, ...]) -> CombinationFit:
         """The same images, with the candidates of some of the ratios alone.
@@ -68,11 +64,18 @@ class CombinationFit:
         ]
         fit = CombinationFit(Candidates(ratios, mine.mirrored, mine.sizes))
         if self._all is not None:
+            fit.images = self.images
             fit._all = self._all.of_candidates(kept)
             fit._parts = tuple(part.of_candidates(kept) for part in self._parts)
         return fit
 
-    def add(self, candidates: np.ndarray, truth_m: np.ndarray, place: float = 0.0) -> None:
+    def add(
+        self,
+        candidates: np.ndarray,
+        truth_m: np.ndarray,
+        place: float = 0.0,
+        weight: float = 1.0,
+    ) -> None:
         """Take in one image.
 
         Args:
@@ -80,6 +83,7 @@ class CombinationFit:
             truth_m: [N1,N2], known everywhere (see training.fusion.filling).
             place: 0 to 1, where the image comes in all of them: neighbours resemble each other,
                 and are held out together.
+            weight: how much its squared errors count.
 
         Raises:
             ConfigError: a shape is another, or a value is not finite.
@@ -98,8 +102,9 @@ class CombinationFit:
         if self._all is None:
             self._all = SpectrumSums(values)
             self._parts = tuple(SpectrumSums(values[:, self._judged]) for _ in range(PARTS))
-        self._all.add(values)
-        self._parts[min(int(PARTS * place), PARTS - 1)].add(values[:, self._judged])
+        self.images += 1
+        self._all.add(values, weight)
+        self._parts[min(int(PARTS * place), PARTS - 1)].add(values[:, self._judged], weight)
 
     def shrinkage(self, ridge: float | None = None, bias: float | None = None) -> Shrinkage:
         """What cross-validation over the images chooses, of what is not given."""
@@ -145,12 +150,12 @@ class CombinationFit:
             image=candidates.sizes.image,
             grid=candidates.sizes.grid,
             bins=chosen,
-            images=sums.images,
+            images=self.images,
             **{name: part[:, chosen].astype(np.float32) for name, part in parts.items()},
         )
 
     def rmse_m(self, weights: CombinationWeights) -> float:
-        """Root of the mean squared error of the combination over all images so far."""
+        """Root of the weighted mean squared error of the combination over all images so far."""
         found = [weights.everywhere(part) for part in ('real', 'imaginary')]
         return self._rmse_m(*(np.concatenate(pair, -1) for pair in zip(*found)))
 
@@ -166,7 +171,7 @@ class CombinationFit:
         """Of any weights [M,bins] and what is taken away [bins]."""
         sums = self._known
         squares = float((sums.squared_errors(weight, taken) * self._counted).sum())
-        return math.sqrt(max(squares, 0.0) / sums.images)
+        return math.sqrt(max(squares, 0.0) / sums.weight)
 
     @property
     def _known(self) -> SpectrumSums:

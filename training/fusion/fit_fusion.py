@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -49,8 +50,22 @@ from training.samples import render_samples
 FUSION_FILE = 'fusion.npz'
 """The fitted weights, beside the graphs."""
 _NAMED_BAGS = 4
+_LEAST_RMSE = 0.01
+"""Of a frame, in metres: better ones count no more."""
 _REFERENCE = BackendOptions(BackendKind.ONNXRUNTIME, Device.CPU)
 Progress = Callable[[str], None]
+
+
+class FrameWeight(enum.Enum):
+    """How much a frame's squared errors count.
+
+    RMSE: as the inverse of the error of depth without any combination. What is least then is the
+    frames' mean RMSE rather than its square: few frames that are far off do not rule the fit.
+    EQUAL: all the same, as in the paper.
+    """
+
+    RMSE = 'rmse'
+    EQUAL = 'equal'
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,7 @@ class FusionSettings:
             by the smallest ratio, so that the smallest crops are not enlarged.
         grid: (width, height) of the combined depth; None: that of the network's answer.
         max_bins: so many of the lowest frequencies are fitted; None: all.
+        frame_weight: how much each frame counts.
         ridge, bias: how far the fit is drawn, see Shrinkage; None: chosen by cross-validation.
     """
 
@@ -72,6 +88,7 @@ class FusionSettings:
     image: tuple[int, int] | None = None
     grid: tuple[int, int] | None = None
     max_bins: int | None = None
+    frame_weight: FrameWeight = FrameWeight.RMSE
     ridge: float | None = None
     bias: float | None = None
 
@@ -102,7 +119,8 @@ class FusionReport:
         images: fitted on.
         crops: that the network sees of one image.
         shrinkage: how far the fit was drawn.
-        candidate_rmse_m: of each candidate on the images fitted on, in their order.
+        candidate_rmse_m: of each candidate on the images fitted on, weighted as these, in their
+            order.
         combined_rmse_m: of the combination on the same, never above the least of these.
     """
 
@@ -120,7 +138,7 @@ class FusionReport:
             f'{self.path}: {len(self.candidate_rmse_m)} candidates of {self.crops} crops, fitted '
             f'on {self.images} frames, ridge {self.shrinkage.ridge:g}, '
             f'bias {self.shrinkage.bias:g}\n'
-            f'RMSE on these: candidates {best:.3f} to {worst:.3f} m, combined '
+            f'RMSE on these, weighted: candidates {best:.3f} to {worst:.3f} m, combined '
             f'{self.combined_rmse_m:.3f} m; judge it on others by depth_ros evaluate'
         )
 
@@ -155,7 +173,7 @@ def fit_fusion(
     fit = CombinationFit(candidates)
     with closing(open_backend(model.depth_path, _REFERENCE)) as backend:
         network = CroppedNetwork(backend, candidates)
-        add_bags(fit, sources, outer, network, rectify, progress)
+        add_bags(fit, sources, outer, network, rectify, settings.frame_weight, progress)
         shrinkage = fit.shrinkage(settings.ridge, settings.bias)
         weights = fit.weights(settings.max_bins, shrinkage)
         samples = _depth_samples(outer, network, weights)
@@ -174,7 +192,7 @@ def fit_fusion(
 
 def add_bags(
     fit: CombinationFit, sources: Sequence[BagSource], outer: ModelSpec, network: CroppedNetwork,
-    rectify: RectifyMode, progress: Progress,
+    rectify: RectifyMode, weight: FrameWeight, progress: Progress,
 ) -> None:  # fmt: skip
     """Take in all frames with true depth.
 
@@ -186,12 +204,19 @@ def add_bags(
         frames = cache_settings(source, outer, rectify)
         cache = open_cache(frames, default_cache_root(), progress)
         for frame in known_frames(cache, outer, network):
+            truth = fill_unknown(frame.truth)
             place = (number + frame.place) / len(sources)
-            fit.add(frame.candidates, fill_unknown(frame.truth), place)
+            fit.add(frame.candidates, truth, place, _weight(weight, frame.candidates[0], truth))
         progress(f'{source.path}: {fit.images} frames with true depth so far')
     if fit.images == 0:
         names = ', '.join(str(source.path) for source in sources)
         raise BagError(f'{names}: no frame has true depth in {LEAST_KNOWN:.0%} of its pixels')
+
+
+def _weight(kind: FrameWeight, depth: np.ndarray, truth: np.ndarray) -> float:
+    if kind is FrameWeight.EQUAL:
+        return 1.0
+    return 1.0 / max(float(np.sqrt(((depth - truth) ** 2).mean())), _LEAST_RMSE)
 
 
 def combined_spec(

@@ -94,7 +94,7 @@ def choose_shrinkage(
     Returns:
         the most drawn of these where fewer than two parts hold images.
     """
-    held = [part for part in parts if part.images]
+    held = [part for part in parts if part.weight > 0]
     errors = {(ridge, bias): 0.0 for ridge in ridges for bias in biases}
     if len(held) < 2:
         return Shrinkage(max(ridges), min(biases))
