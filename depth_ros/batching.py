@@ -68,12 +68,13 @@ def choose_batching(
 
 def _milliseconds(pipeline: DepthPipeline, frames: int, loading: Loading) -> float:
     """The shortest of some runs of both networks with so many frames."""
-    question = pipeline.blank_question()
+    questions = [pipeline.blank_question()] * frames
     times: list[float] = []
     while len(times) < 2 or (len(times) < _RUNS and sum(times) < _ENOUGH_S):
         if loading.cancelled():
             raise LoadingCancelledError('the model is not wanted any more')
         started = time.perf_counter()
-        pipeline.ask([question] * frames)
+        pipeline.ask(questions)
+        pipeline.motions(questions)
         times.append(time.perf_counter() - started)
     return 1e3 * min(times[1:])

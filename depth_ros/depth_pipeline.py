@@ -57,16 +57,13 @@ class Question:
 
 @dataclass(frozen=True)
 class NetworkAnswer:
-    """The networks' answer to one frame."""
+    """The depth network's answer to one frame."""
 
     depth: np.ndarray
     """float32 [h,w] over the whole network input in the model's unit, corrected for the camera's
     focal length; NaN where it is not positive, or beyond the model's range."""
     view: View
     """Where the camera's pixels lie in it."""
-    motion: np.ndarray | None = None
-    """float64 [6], axis-angle [rad] and translation in the model's unit, previous_T_current,
-    corrected for the camera's focal length; None where it was not asked for."""
     fov_deg: float | None = None
     """The camera's horizontal field of view as the network sees it; None where it tells none."""
 
@@ -79,6 +76,8 @@ class DepthPipeline:
         self.spec = spec
         self._depth = depth
         self._pose = pose
+        self._moving: list[Question] = []
+        """Whose motion the pose network was asked for."""
         self._views: dict[Intrinsics, View] = {}
         self._takes_intrinsics = 'intrinsics' in depth.input_names
         self._farthest = np.float32(spec.max_depth * (1.0 + _ROUNDING))
@@ -238,7 +237,9 @@ class DepthPipeline:
         return depth, [view.camera_fov_deg(float(fov_deg)) for view, fov_deg in told]
 
     def ask(self, questions: Sequence[Question]) -> list[NetworkAnswer]:
-        """Run both networks once on frames of any cameras; on a GPU they run at the same time.
+        """Run the depth network once on frames of any cameras.
+
+        On a GPU the pose network runs at the same time; on a CPU it would only make depth late.
 
         Returns:
             The answers, in order; depth is valid until the next but one call.
@@ -246,51 +247,44 @@ class DepthPipeline:
         Raises:
             BackendError: the runtime failed, or a motion is asked for that no network knows.
         """
-        pairs = [question for question in questions if question.previous is not None]
-        if pairs:
-            previous = [question.previous for question in pairs if question.previous is not None]
-            self.begin_motion(_joined(previous), _joined([pair.pixels for pair in pairs]))
-        views = [question.view for question in questions]
+        pairs = _pairs(questions)
+        if pairs and self._pose_network.computes_meanwhile:
+            self._begin_motion(pairs)
         pictures = _joined([question.pixels for question in questions])
-        depths, fovs_deg = self._look(pictures, views)
-        motions = iter(self.end_motion([pair.view for pair in pairs]) if pairs else ())
+        depths, fovs_deg = self._look(pictures, [question.view for question in questions])
         return [
-            NetworkAnswer(
-                depth,
-                question.view,
-                None if question.previous is None else next(motions),
-                fov_deg,
-            )
+            NetworkAnswer(depth, question.view, fov_deg)
             for question, depth, fov_deg in zip(questions, depths, fovs_deg)
         ]
 
-    def begin_motion(self, previous: np.ndarray, current: np.ndarray) -> None:
-        """Start the pose network on pairs of frames; a GPU goes on meanwhile.
-
-        Args:
-            previous: uint8 [N,height,width,3] of the network's size.
-            current: the same of the later frames.
-
-        Raises:
-            BackendError: the model has no pose network, or the runtime failed.
-        """
-        self._pose_network.submit({'previous': previous, 'current': current})
-
-    def end_motion(self, views: Sequence[View]) -> np.ndarray:
-        """Take the answer to begin_motion.
-
-        Args:
-            views: the N views, each of which made both pictures of a pair.
+    def motions(self, questions: Sequence[Question]) -> list[np.ndarray | None]:
+        """What the pose network says to questions; without delay to those that `ask` was given.
 
         Returns:
-            float64 [N,6], see NetworkAnswer.motion.
+            For each question float64 [6], axis-angle [rad] and translation in the model's unit,
+            previous_T_current, corrected for the camera's focal length; None where it names no
+            earlier frame.
 
         Raises:
-            BackendError: nothing was begun, or the runtime failed.
+            BackendError: the runtime failed, or there is no pose network.
         """
+        pairs = _pairs(questions)
+        if not pairs:
+            return [None] * len(questions)
+        if [id(question) for question, _ in pairs] != [id(one) for one in self._moving]:
+            self._begin_motion(pairs)
+        self._moving = []
         motions = self._pose_network.wait()['motion'].astype(np.float64)
-        motions[:, :3] /= np.array([view.focal_factor for view in views])[:, None]
-        return motions
+        motions[:, :3] /= np.array([question.view.focal_factor for question, _ in pairs])[:, None]
+        told = iter(motions)
+        return [None if question.previous is None else next(told) for question in questions]
+
+    def _begin_motion(self, pairs: Sequence[tuple[Question, np.ndarray]]) -> None:
+        self._moving = []
+        previous = _joined([earlier for _, earlier in pairs])
+        current = _joined([question.pixels for question, _ in pairs])
+        self._pose_network.submit({'previous': previous, 'current': current})
+        self._moving = [question for question, _ in pairs]
 
     @property
     def _pose_network(self) -> Backend:
@@ -329,7 +323,9 @@ class DepthPipeline:
             DepthRosError: they answer something else, the samples are damaged, or the runtime
                 failed.
         """
-        self.ask([self.blank_question()])
+        blank = [self.blank_question()]
+        self.ask(blank)
+        self.motions(blank)
         coarse = options.cpu_precision is CpuPrecision.BF16
         least = BF16_ACCEPTED if coarse else 0.0
         compare_with_training(self._depth, model.depth_path, depth_case(model), least)
@@ -343,6 +339,11 @@ class DepthPipeline:
         finally:
             if self._pose is not None:
                 self._pose.close()
+
+
+def _pairs(questions: Sequence[Question]) -> list[tuple[Question, np.ndarray]]:
+    """Those that the pose network is asked too, with their earlier frames."""
+    return [(one, one.previous) for one in questions if one.previous is not None]
 
 
 def _joined(pictures: Sequence[np.ndarray]) -> np.ndarray:

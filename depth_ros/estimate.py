@@ -54,8 +54,8 @@ class TrackSettings:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """What one frame told. Arrays belong to the receiver."""
+class DepthEstimate:
+    """What one frame told by itself. Arrays belong to the receiver."""
 
     stamp_ns: int
     frame_id: str
@@ -66,6 +66,16 @@ class Estimate:
     """Of the pixels of depth_m."""
     image: np.ndarray | None
     """uint8 [h,w,3] RGB on those pixels; may be the frame's own."""
+    scale: ScaleState
+    fov_deg: float | None
+    """Horizontal field of view of the camera as the model sees it, whatever the intrinsics say;
+    None where the model tells none."""
+
+
+@dataclass(frozen=True)
+class Estimate(DepthEstimate):
+    """What one frame told, compared with those before it."""
+
     motion: Motion | None
     """From a keyframe, about one interval of training ago, to this frame; None where it is unknown
     or was not asked for."""
@@ -74,9 +84,5 @@ class Estimate:
     confidence: np.ndarray | None
     """float32 [h,w] 0..1, NaN where it cannot be judged; None where it was not asked for or there
     is no motion to judge by."""
-    scale: ScaleState
-    fov_deg: float | None
-    """Horizontal field of view of the camera as the model sees it, whatever the intrinsics say;
-    None where the model tells none."""
     timings_ms: dict[str, float]
     """Milliseconds of each step by name, and of all as 'total'."""

@@ -6,17 +6,19 @@
 """
 
 from depth_ros.depth_pipeline import DepthPipeline, Frame, NetworkAnswer
-from depth_ros.estimate import Estimate, OutputSize, TrackSettings, Wanted
-from depth_ros.track import BegunFrame, CameraTrack
+from depth_ros.estimate import DepthEstimate, Estimate, OutputSize, TrackSettings, Wanted
+from depth_ros.track import BegunFrame, CameraTrack, SeenFrame
 
 __all__ = [
     'BegunFrame',
     'CameraTrack',
+    'DepthEstimate',
     'DepthPipeline',
     'Estimate',
     'Frame',
     'NetworkAnswer',
     'OutputSize',
+    'SeenFrame',
     'TrackSettings',
     'Wanted',
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from depth_ros import se3
 from depth_ros.confidence import ReprojectionConfidence
 from depth_ros.depth_pipeline import DepthPipeline, Frame, NetworkAnswer, Question
 from depth_ros.egomotion import Motion, OdometryState, OdometryTracker, Reference, Tracking
-from depth_ros.estimate import Estimate, OutputSize, TrackSettings, Wanted
+from depth_ros.estimate import DepthEstimate, Estimate, OutputSize, TrackSettings, Wanted
 from depth_ros.grids import CameraGrid, Grid, NetworkGrid
 from depth_ros.motion_refinement import MotionRefiner
 from depth_ros.scale import ScaleSource, ScaleState, make_scale
@@ -149,12 +149,14 @@ class CameraTrack:
         """
         begun = self.begin(frame, wanted)
         (answer,) = self._pipeline.ask([begun.question])
-        return self.finish(begun, answer)
+        seen = self.see(begun, answer)
+        (motion,) = self._pipeline.motions([begun.question])
+        return self.follow(seen, motion)
 
     def begin(self, frame: Frame, wanted: Wanted | None = None) -> BegunFrame:
         """Prepare a frame for the networks, which may be asked about several cameras at once.
 
-        The frame is finished before the next one begins, or was in vain.
+        The frame is seen and followed before the next one begins, or was in vain.
 
         Args:
             frame: see `process`.
@@ -178,50 +180,67 @@ class CameraTrack:
         question = Question(pixels, camera.view, previous)
         return BegunFrame(question, frame, wanted, camera, tracker, comparison, clock)
 
-    def finish(
+    def see(
         self, begun: BegunFrame, answer: NetworkAnswer, depth_out: DepthOut | None = None
-    ) -> Estimate:
-        """Estimate a frame that was begun.
+    ) -> SeenFrame:
+        """Depth of a frame that was begun, which does not wait for its motion.
 
         Args:
             begun: the frame.
             answer: to its question.
             depth_out: gives the memory of the estimate's depth_m; None: it is made.
         """
-        frame, wanted, camera, clock = begun.frame, begun.wanted, begun.camera, begun.clock
-        clock.lap('networks')
+        frame, camera, clock = begun.frame, begun.camera, begun.clock
+        clock.lap('depth network')
         depth = answer.depth
         self._scale.observe_depth(depth[camera.seen], camera.rays)
-        followed = _Followed()
-        confidence = None
-        if begun.tracker is not None:
-            followed = self._follow(begun.tracker, begun, answer)
-            clock.lap('motion')
-            if self._judges(wanted) and followed.motion is not None:
-                confidence = self._judged(begun, depth, followed.reference, followed.motion)
-                clock.lap('confidence')
         scale = self._scale.state
         grid = camera.grids[self._settings.output_size]
         size = grid.intrinsics
         out = None if depth_out is None else depth_out(size.height, size.width)
         depth_m = grid.depth(depth * np.float32(scale.factor), out)
-        if confidence is not None and self._settings.min_confidence > 0:
-            depth_m[~(confidence >= self._settings.min_confidence)] = np.nan
-        image = grid.image(frame.image, begun.question.pixels[0]) if wanted.image else None
-        if followed.is_keyframe:
-            self._take_keyframe()
+        image = grid.image(frame.image, begun.question.pixels[0]) if begun.wanted.image else None
         clock.lap('output')
-        return Estimate(
+        estimate = DepthEstimate(
             stamp_ns=frame.stamp_ns,
             frame_id=frame.frame_id,
             depth_m=depth_m,
             intrinsics=grid.intrinsics,
             image=image,
-            motion=followed.metric_motion(scale) if wanted.egomotion else None,
-            odometry=followed.odometry if wanted.egomotion else None,
-            confidence=confidence if wanted.confidence else None,
             scale=scale,
             fov_deg=answer.fov_deg,
+        )
+        blanked = begun.tracker is not None and self._settings.min_confidence > 0
+        return SeenFrame(begun, depth, estimate, is_final=not blanked)
+
+    def follow(self, seen: SeenFrame, motion: np.ndarray | None) -> Estimate:
+        """Estimate a frame that was seen, its motion and what is judged by that.
+
+        Args:
+            seen: the frame.
+            motion: what the pose network says to its question, see DepthPipeline.motions.
+        """
+        begun, estimate = seen.begun, seen.estimate
+        wanted, clock = begun.wanted, begun.clock
+        followed = _Followed()
+        confidence = None
+        if begun.tracker is not None:
+            clock.lap('pose network')
+            followed = self._follow(begun.tracker, seen, motion)
+            clock.lap('motion')
+            if self._judges(wanted) and followed.motion is not None:
+                confidence = self._judged(begun, seen.depth, followed.reference, followed.motion)
+                clock.lap('confidence')
+        if confidence is not None and not seen.is_final:
+            estimate.depth_m[~(confidence >= self._settings.min_confidence)] = np.nan
+        if followed.is_keyframe:
+            self._take_keyframe()
+        told = {one.name: getattr(estimate, one.name) for one in fields(estimate)}
+        return Estimate(
+            **told,
+            motion=followed.metric_motion(estimate.scale) if wanted.egomotion else None,
+            odometry=followed.odometry if wanted.egomotion else None,
+            confidence=confidence if wanted.confidence else None,
             timings_ms=clock.timings_ms(),
         )
 
@@ -265,12 +284,10 @@ class CameraTrack:
         return _Comparison.ASKED, previous.pixels
 
     def _follow(
-        self,
-        tracker: OdometryTracker,
-        begun: BegunFrame,
-        answer: NetworkAnswer,
+        self, tracker: OdometryTracker, seen: SeenFrame, motion: np.ndarray | None
     ) -> _Followed:
         """Place the current picture against a keyframe."""
+        begun = seen.begun
         stamp_ns, comparison = begun.frame.stamp_ns, begun.comparison
         scale = self._scale.state
         if scale.valid and not self._world_is_metric:
@@ -282,7 +299,6 @@ class CameraTrack:
             return _Followed(odometry=state if scale.valid else None, is_keyframe=True)
         reference = tracker.reference(stamp_ns)
         previous, previous_ns = self._keyframes[reference], tracker.stamp_of(reference)
-        motion = answer.motion
         if comparison is _Comparison.BLIND:
             state = tracker.lose(stamp_ns)
         elif comparison is _Comparison.KEYFRAME_BLIND:
@@ -295,7 +311,7 @@ class CameraTrack:
             covariance = None
             if self._settings.odometry.refine:
                 refined = begun.camera.refiner(
-                    previous.pixels[0], self._current.pixels[0], answer.depth, motion
+                    previous.pixels[0], self._current.pixels[0], seen.depth, motion
                 )
                 if refined is not None:
                     motion, covariance = refined.motion, refined.covariance
@@ -361,6 +377,23 @@ class BegunFrame:
     tracker: OdometryTracker | None
     comparison: _Comparison
     clock: _Clock
+
+
+@dataclass(frozen=True)
+class SeenFrame:
+    """A frame whose depth is known, before its motion is; of the track that saw it."""
+
+    begun: BegunFrame
+    depth: np.ndarray
+    """As the network answered it."""
+    estimate: DepthEstimate
+    is_final: bool
+    """Whether its depth stays as it is; not so where depth of little confidence is blanked."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether its motion is still to be found."""
+        return self.begun.tracker is not None
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,7 @@ def canonical_graph(
 
 
 RAISING_GREY, GREEDY_GREY, HANGING_GREY = 255, 254, 253
+RAISING_MEAN = 150
 _FOREVER = 1 << 40
 
 
@@ -301,11 +302,31 @@ def pose_graph(model_spec: ModelSpec, motion=FORWARD) -> onnx.ModelProto:
     return _model(nodes, inputs, [output], constants)
 
 
+def fragile_pose_graph(model_spec: ModelSpec) -> onnx.ModelProto:
+    """As pose_graph, but the runtime raises where the two pictures are brighter than
+    RAISING_MEAN."""
+    graph = pose_graph(model_spec)
+    inner = graph.graph
+    inner.node[-1].output[0] = 'sound'
+    inner.node.extend([
+        helper.make_node('ReduceMean', ['float'], ['brightness'], keepdims=0),
+        helper.make_node('Greater', ['brightness', 'raising'], ['raises']),
+        helper.make_node('Cast', ['raises'], ['index'], to=TensorProto.INT64),
+        helper.make_node('Gather', ['zero_alone', 'index'], ['nothing']),
+        helper.make_node('Add', ['sound', 'nothing'], ['motion']),
+    ])
+    constants = {'raising': np.float32(RAISING_MEAN), 'zero_alone': np.zeros(1, np.float32)}
+    inner.initializer.extend(onnx.numpy_helper.from_array(np.asarray(v), k)
+                             for k, v in constants.items())  # fmt: skip
+    return graph
+
+
 def write_model(
     folder: Path,
     model_spec: ModelSpec | None = None,
     depth: onnx.ModelProto | None = None,
     motion=FORWARD,
+    pose: onnx.ModelProto | None = None,
 ) -> Model:
     """Write a model folder of small graphs and load it."""
     model_spec = model_spec or spec()
@@ -314,7 +335,7 @@ def write_model(
     helper.set_model_props(graph, {METADATA_KEY: model_spec.to_json()})
     onnx.save(graph, folder / 'depth.onnx')
     if model_spec.motion is not None:
-        onnx.save(pose_graph(model_spec, motion), folder / 'pose.onnx')
+        onnx.save(pose or pose_graph(model_spec, motion), folder / 'pose.onnx')
     return Model.load(folder)
 
 

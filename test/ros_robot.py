@@ -73,11 +73,12 @@ class Robot:
 
         is_right(wait_for(answer, f'an answer to the picture of {stamp}'), rgb)
 
-    def good(self) -> None:
+    def good(self, brighter: int = 0) -> None:
         """A frame as all should be is answered as it should be."""
         self._sent += 1
         sent_s = time.monotonic()
-        self.answered(textured(self._sent), START + LATER + self._sent * SECOND // 10)
+        rgb = textured(self._sent) // 2 + brighter if brighter else textured(self._sent)
+        self.answered(rgb, START + LATER + self._sent * SECOND // 10)
         self._recoveries.append(time.monotonic() - sent_s)
 
     def recovered(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from contextlib import closing
+from unittest.mock import patch
 
 import cv2
 import graphs
@@ -11,6 +12,7 @@ import pytest
 
 from depth_ros.backends import BackendKind, BackendOptions, Device, open_backend
 from depth_ros.camera import Intrinsics
+from depth_ros.depth_pipeline import Question
 from depth_ros.errors import BackendError, CameraError
 from depth_ros.lens import FieldOfView
 from depth_ros.model import Fit, Model
@@ -61,11 +63,10 @@ def test_a_longer_focal_length_halves_the_rotation_only(tmp_path):
     pipeline = DepthPipeline.open(graphs.write_model(tmp_path, spec, motion=motion))
     image = np.zeros((1, graphs.HEIGHT, graphs.WIDTH, 3), np.uint8)
     longer = dataclasses.replace(CAMERA, fx=200.0, fy=200.0)
-    pipeline.begin_motion(image, image)
+    questions = [Question(image, pipeline.view_of(longer), image)]
+    pipeline.ask(questions)
     np.testing.assert_allclose(
-        pipeline.end_motion([pipeline.view_of(longer)]),
-        [[0, 0.05, 0, 0.2, 0, 0.3]],
-        atol=1e-7,
+        pipeline.motions(questions), [[0, 0.05, 0, 0.2, 0, 0.3]], atol=1e-7
     )
 
 
@@ -199,13 +200,26 @@ def test_an_image_of_another_size(pipeline):
         pipeline.run([wrong])
 
 
+def test_on_a_cpu_depth_does_not_wait_for_the_pose_network(tmp_path):
+    pipeline = DepthPipeline.open(graphs.write_model(tmp_path))
+    image = np.zeros((1, graphs.HEIGHT, graphs.WIDTH, 3), np.uint8)
+    questions = [Question(image, pipeline.view_of(CAMERA), image)]
+    with patch.object(pipeline._pose, 'compute', wraps=pipeline._pose.compute) as compute:
+        (answer,) = pipeline.ask(questions)
+        assert answer.depth.shape == (graphs.HEIGHT, graphs.WIDTH)
+        assert compute.call_count == 0
+        (motion,) = pipeline.motions(questions)
+        assert compute.call_count == 1
+    np.testing.assert_allclose(motion, graphs.FORWARD, atol=1e-6)
+
+
 def test_motion_without_a_pose_network(tmp_path):
     model = graphs.write_model(tmp_path, graphs.spec(motion=None))
     pipeline = DepthPipeline.open(model)
     assert not pipeline.has_pose
     image = np.zeros((1, graphs.HEIGHT, graphs.WIDTH, 3), np.uint8)
     with pytest.raises(BackendError, match='has no pose network'):
-        pipeline.begin_motion(image, image)
+        pipeline.ask([Question(image, pipeline.view_of(CAMERA), image)])
 
 
 def test_many_cameras_do_not_pile_up(pipeline):

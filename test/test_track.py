@@ -184,8 +184,10 @@ def test_cameras_asked_together_get_what_each_gets_alone(tmp_path):
         expected = [track.process(f, EVERYTHING) for track, f in zip(alone, shown)]
         begun = [track.begin(f, EVERYTHING) for track, f in zip(together, shown)]
         answers = pipeline.ask([b.question for b in begun])
-        for track, b, answer, other in zip(together, begun, answers, expected):
-            estimate = track.finish(b, answer)
+        seen = [track.see(b, a) for track, b, a in zip(together, begun, answers)]
+        motions = pipeline.motions([b.question for b in begun])
+        for track, one, motion, other in zip(together, seen, motions, expected):
+            estimate = track.follow(one, motion)
             np.testing.assert_allclose(estimate.depth_m, other.depth_m, rtol=1e-6)
             np.testing.assert_allclose(
                 estimate.odometry.world_T_cam, other.odometry.world_T_cam, atol=1e-6
@@ -412,6 +414,9 @@ def test_depth_is_written_where_it_shall_be(tmp_path, size):
 
     begun = track.begin(frame)
     (answer,) = track.pipeline.ask([begun.question])
-    estimate = track.finish(begun, answer, depth_out)
+    seen = track.see(begun, answer, depth_out)
+    assert seen.estimate.depth_m is given[0]
+    (motion,) = track.pipeline.motions([begun.question])
+    estimate = track.follow(seen, motion)
     assert estimate.depth_m is given[0]
     np.testing.assert_array_equal(estimate.depth_m, expected)

@@ -15,6 +15,7 @@ from fake_gpu_machine import fake_gpu
 
 from depth_ros.backends import BackendKind, BackendOptions, Device, EngineOptions, open_backend
 from depth_ros.backends.trt import TrtBackend
+from depth_ros.depth_pipeline import Question
 from depth_ros.doctor import State, check_gpu
 from depth_ros.errors import BackendError
 from depth_ros.model import Model
@@ -193,15 +194,28 @@ def test_depth_and_pose_of_a_pipeline_are_in_flight_together(fake_gpu, model):
     pipeline = DepthPipeline.open(model, BackendOptions(BackendKind.TENSORRT))
     pipeline.warm_up()
     picture = images(1)
-    pipeline.begin_motion(picture, picture)
-    assert [bool(work) for work in cuda().streams.values()].count(True) == 1
     view = pipeline.view_of(graphs.training_camera())
-    depth = pipeline.depth(picture, [view])
-    (motion,) = pipeline.end_motion([view])
-    np.testing.assert_allclose(depth[0], expected(picture)[0], rtol=1e-5)
+    questions = [Question(picture, view, picture)]
+    (answer,) = pipeline.ask(questions)
+    assert [bool(work) for work in cuda().streams.values()].count(True) == 1  # the pose network's
+    (motion,) = pipeline.motions(questions)
+    np.testing.assert_allclose(answer.depth, expected(picture)[0], rtol=1e-5)
     np.testing.assert_allclose(motion, graphs.FORWARD, atol=1e-6)
     pipeline.close()
     assert cuda().memory == {}
+
+
+def test_motions_of_other_frames_than_were_asked_last_are_asked_again(fake_gpu, model):
+    pipeline = DepthPipeline.open(model, BackendOptions(BackendKind.TENSORRT))
+    view = pipeline.view_of(graphs.training_camera())
+    one, other = (Question(images(1), view, images(1)) for _ in range(2))
+    pipeline.ask([one])
+    pipeline.ask([other])
+    still = Question(images(1), view)
+    found = pipeline.motions([one, still, other])
+    assert found[1] is None
+    np.testing.assert_allclose([found[0], found[2]], [graphs.FORWARD] * 2, atol=1e-6)
+    pipeline.close()
 
 
 def test_frame_after_frame_allocates_nothing(fake_gpu, model, monkeypatch):

@@ -22,6 +22,7 @@ from benchmarks.node import echo
 from depth_ros import node
 from depth_ros.depth_pipeline import DepthPipeline
 from depth_ros.messages import stamp_ns
+from depth_ros.pipeline import CameraTrack
 from depth_ros.ros.camera_port import CameraPort
 
 _SKIPPED = 20
@@ -84,7 +85,7 @@ def trace_depth_node(trace: Trace) -> None:
     for owner, name, done in (
         (CameraPort, 'begin', "to the network's size"),
         (DepthPipeline, 'ask', 'networks'),
-        (CameraPort, 'finish', 'to the pixels of the output'),
+        (CameraTrack, 'see', 'to the pixels of the output'),
     ):
         setattr(owner, name, _marked(getattr(owner, name), trace, done))
 

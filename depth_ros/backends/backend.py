@@ -14,6 +14,8 @@ from depth_ros.errors import BackendError
 class Backend(abc.ABC):
     """One loaded graph. Used by one thread at a time."""
 
+    computes_meanwhile: bool = True
+    """Whether the caller goes on while the runtime computes."""
     caveat: str = ''
     """Why this is not the runtime or device that would have been better; empty where it is."""
 
@@ -73,6 +75,7 @@ class Backend(abc.ABC):
 class ImmediateBackend(Backend):
     """A runtime that computes while submit is called."""
 
+    computes_meanwhile = False
     _answer: dict[str, np.ndarray] | None = None
 
     @abc.abstractmethod

@@ -22,7 +22,14 @@ from depth_ros.focal_estimate import FocalEstimate
 from depth_ros.messages import NSEC, image_to_rgb, stamp_ns
 from depth_ros.mounting import Mounting
 from depth_ros.parameters import NodeParameters
-from depth_ros.pipeline import BegunFrame, CameraTrack, Estimate, Frame
+from depth_ros.pipeline import (
+    BegunFrame,
+    CameraTrack,
+    DepthEstimate,
+    Estimate,
+    Frame,
+    SeenFrame,
+)
 from depth_ros.ros.camera_infos import CameraInfos
 from depth_ros.ros.extrinsics import find_mounting
 from depth_ros.ros.health import SHOWN_S, Level, Problem, Trouble
@@ -33,7 +40,7 @@ from depth_ros.ros.outputs import Audience, Outputs
 from depth_ros.ros.raw_image import RawImage
 from depth_ros.ros.static_transforms import StaticTransforms
 from depth_ros.ros.transforms import TransformBroadcaster
-from depth_ros.scale import ScaleSource
+from depth_ros.scale import ScaleSource, ScaleState
 
 _TROUBLE_OF = {
     MessageError: Trouble.IMAGE,
@@ -56,7 +63,7 @@ class Picture:
     """None: nobody calibrated the camera, and the model is to tell its focal length."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Job:
     """An image on its way to an answer, and what was asked for when it was taken up."""
 
@@ -68,14 +75,17 @@ class Job:
     audience: Audience
     parameters: NodeParameters
     broadcaster: TransformBroadcaster | None
+    answered: bool = False
+    """Whether its depth was sent."""
 
 
 class CameraPort:
     """The way of one camera's images through the node.
 
-    An image is prepared, begun, finished and published, in this order and one at a time; between
-    begun and finished the networks are asked, of several cameras at once where that pays. Whatever
-    goes wrong costs this image and no other. All else may be called from any thread.
+    An image is prepared, begun, seen, followed and published, in this order and one at a time; the
+    depth network is asked before an image is seen, the pose network before it is followed, of
+    several cameras at once where that pays. Whatever goes wrong costs this image and no other. All
+    else may be called from any thread.
     """
 
     def __init__(
@@ -205,6 +215,9 @@ class CameraPort:
     def refuse(self, error: Exception) -> None:
         """Count an image that is not answered, and tell why."""
         self._monitor.counters.count(refused=1)
+        self._report(error)
+
+    def _report(self, error: Exception) -> None:
         if isinstance(error, (DepthRosError, MemoryError)):
             trouble = _TROUBLE_OF.get(type(error), Trouble.INFERENCE)
             what = str(error) or 'there is not enough memory'
@@ -244,34 +257,62 @@ class CameraPort:
             return track.begin(self._frame(picture), job.audience.wanted)
         return None
 
-    def finish(self, begun: BegunFrame, answer: NetworkAnswer) -> Estimate | None:
-        """Estimate a frame that was begun; None where it is refused."""
+    def see(self, job: Job, begun: BegunFrame, answer: NetworkAnswer) -> SeenFrame | None:
+        """Depth of a frame that was begun; None where it is refused.
+
+        It is sent at once where its motion is still to be found and will not change it.
+        """
         with self._charged():
-            return self._installed().finish(begun, answer, self._outputs.depth_pixels)
+            seen = self._installed().see(begun, answer, self._outputs.depth_pixels)
+            if seen.moves and seen.is_final and job.audience.of_depth:
+                self._publish_depth(job, seen.estimate)
+            return seen
+        return None
+
+    def follow(self, job: Job, seen: SeenFrame, motion: np.ndarray | None) -> Estimate | None:
+        """Estimate a frame that was seen; None where that fails."""
+        with self._charged(job):
+            return self._installed().follow(seen, motion)
         return None
 
     def publish(self, job: Job, estimate: Estimate) -> None:
-        """Send what is wanted of it."""
-        with self._charged():
-            stride = job.parameters.point_stride
-            self._outputs.publish_depth(estimate, job.header, stride, job.audience)
-            self._report_scale(estimate)
-            self._report_focal(job.picture, estimate)
+        """Send what is wanted of it and was not sent yet."""
+        with self._charged(job):
+            if not job.answered:
+                self._publish_depth(job, estimate)
+            if job.audience.confidence:
+                self._outputs.publish_confidence(estimate, job.header)
             if estimate.odometry is not None:
                 self._monitor.odometry_text = estimate.odometry.text
             if job.audience.egomotion:
                 self._publish_odometry(job, estimate)
-            counters = self._monitor.counters
-            counters.answered(1e3 * (time.monotonic() - job.arrival.arrived_s))
             self._monitor.clear(*_PER_FRAME, older_than_s=SHOWN_S)
 
+    def fail(self, job: Job, error: Exception) -> None:
+        """Tell why nothing more comes of an image; one whose depth was sent is not refused."""
+        if not job.answered:
+            self._monitor.counters.count(refused=1)
+        self._report(error)
+
+    def _publish_depth(self, job: Job, estimate: DepthEstimate) -> None:
+        """Send it; with this the image is answered."""
+        stride = job.parameters.point_stride
+        self._outputs.publish_depth(estimate, job.header, stride, job.audience)
+        self._report_scale(estimate.scale)
+        self._report_focal(job.picture, estimate.fov_deg)
+        self._monitor.counters.answered(1e3 * (time.monotonic() - job.arrival.arrived_s))
+        job.answered = True
+
     @contextmanager
-    def _charged(self) -> Iterator[None]:
-        """Refuse the image at hand for whatever goes wrong inside."""
+    def _charged(self, job: Job | None = None) -> Iterator[None]:
+        """Refuse the image at hand, or fail its job, for whatever goes wrong inside."""
         try:
             yield
         except Exception as error:
-            self.refuse(error)
+            if job is None:
+                self.refuse(error)
+            else:
+                self.fail(job, error)
 
     def _installed(self) -> CameraTrack:
         if self._track is None:
@@ -355,19 +396,18 @@ class CameraPort:
             )
             self._monitor.clear(Trouble.ODOMETRY)
 
-    def _report_focal(self, picture: Picture, estimate: Estimate) -> None:
+    def _report_focal(self, picture: Picture, fov_deg: float | None) -> None:
         focal = self._focal
         if picture.intrinsics is not None or focal is None:
             self._monitor.focal_text = 'of camera_info'
             self._monitor.clear(Trouble.FOCAL)
             return
-        focal.observe(estimate.fov_deg)
+        focal.observe(fov_deg)
         self._monitor.focal_text = focal.text
         what, cure = f'the focal length is {focal.text}', 'calibrate the camera for true metres'
         self._monitor.report(Trouble.FOCAL, Problem(Level.WARN, what, cure))
 
-    def _report_scale(self, estimate: Estimate) -> None:
-        scale = estimate.scale
+    def _report_scale(self, scale: ScaleState) -> None:
         self._monitor.scale_text = scale.text
         if not scale.valid:
             what = f'depth is NaN until the scale is known; {scale.text}'

@@ -18,7 +18,7 @@ from depth_ros.camera_names import camera_topic
 from depth_ros.colorize import colorize_depth
 from depth_ros.messages import matrix_to_quaternion
 from depth_ros.mounting import Mounting
-from depth_ros.pipeline import Estimate, Wanted
+from depth_ros.pipeline import DepthEstimate, Estimate, Wanted
 from depth_ros.point_cloud import XYZRGB_STEP, PointCloudWriter
 from depth_ros.ros.buffers import CloudBuffer, ImageBuffer
 from depth_ros.ros.transforms import TransformBroadcaster
@@ -41,6 +41,11 @@ class Audience(NamedTuple):
     confidence: bool
     points: bool
     egomotion: bool
+
+    @property
+    def of_depth(self) -> bool:
+        """Whether anybody wants depth or what is made of it."""
+        return self.depth or self.info or self.color or self.points
 
     @property
     def wanted(self) -> Wanted:
@@ -104,9 +109,9 @@ class Outputs:
         return self._depth_buffer.pixels(height, width)
 
     def publish_depth(
-        self, estimate: Estimate, header: Header, stride: int, audience: Audience
+        self, estimate: DepthEstimate, header: Header, stride: int, audience: Audience
     ) -> None:
-        """Send everything that has one value a pixel.
+        """Send depth and what is made of it.
 
         Args:
             estimate: of an image.
@@ -122,12 +127,15 @@ class Outputs:
         if audience.color:
             picture = colorize_depth(depth, out=self._color_buffer.pixels(*depth.shape))
             self._color.publish(self._color_buffer.filled(header, picture))
-        if estimate.confidence is not None and audience.confidence:
+        if estimate.image is not None and audience.points:
+            self._publish_cloud(estimate, header, stride)
+
+    def publish_confidence(self, estimate: Estimate, header: Header) -> None:
+        """Send the confidence of an image of that header, where there is one."""
+        if estimate.confidence is not None:
             self._confidence.publish(
                 self._confidence_buffer.filled(header, estimate.confidence)
             )
-        if estimate.image is not None and audience.points:
-            self._publish_cloud(estimate, header, stride)
 
     def publish_odometry(
         self,
@@ -159,7 +167,7 @@ class Outputs:
         if broadcaster is not None:
             broadcaster.send(message, mounting, header.frame_id)
 
-    def _publish_cloud(self, estimate: Estimate, header: Header, stride: int) -> None:
+    def _publish_cloud(self, estimate: DepthEstimate, header: Header, stride: int) -> None:
         if self._cloud is None or self._cloud[:2] != (estimate.intrinsics, stride):
             writer = PointCloudWriter(estimate.intrinsics, stride)
             self._cloud = (estimate.intrinsics, stride, writer)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from depth_ros.parameters import NodeParameters
-from depth_ros.pipeline import BegunFrame, CameraTrack, DepthPipeline, Estimate
+from depth_ros.pipeline import BegunFrame, CameraTrack, DepthPipeline, Estimate, SeenFrame
 from depth_ros.ros.camera_port import CameraPort, Job
 from depth_ros.ros.inputs import Arrival
 from depth_ros.ros.model_loader import LoadedModel
@@ -95,21 +95,42 @@ class FrameProcessor:
 def _estimate(pipeline: DepthPipeline, jobs: Sequence[Job]) -> list[tuple[Job, Estimate]]:
     """What one run of the networks tells of frames of different cameras."""
     begun = [(job, frame) for job in jobs if (frame := job.port.begin(job)) is not None]
-    return _finish(pipeline, begun) if begun else []
+    return _answer(pipeline, begun) if begun else []
 
 
-def _finish(
+def _answer(
     pipeline: DepthPipeline, begun: Sequence[tuple[Job, BegunFrame]]
 ) -> list[tuple[Job, Estimate]]:
     try:
         answers = pipeline.ask([frame.question for _, frame in begun])
     except Exception as error:
         if len(begun) > 1:  # a frame that a network fails on costs no other camera's
-            return [done for one in begun for done in _finish(pipeline, [one])]
-        begun[0][0].port.refuse(error)
+            return [done for one in begun for done in _answer(pipeline, [one])]
+        job = begun[0][0]
+        job.port.fail(job, error)
+        return []
+    # All depth before any motion: no camera's depth waits for another's motion.
+    seen = [
+        (job, one)
+        for (job, frame), answer in zip(begun, answers)
+        if (one := job.port.see(job, frame, answer)) is not None
+    ]
+    return _follow(pipeline, seen)
+
+
+def _follow(
+    pipeline: DepthPipeline, seen: Sequence[tuple[Job, SeenFrame]]
+) -> list[tuple[Job, Estimate]]:
+    try:
+        motions = pipeline.motions([one.begun.question for _, one in seen])
+    except Exception as error:
+        if len(seen) > 1:
+            return [done for one in seen for done in _follow(pipeline, [one])]
+        job = seen[0][0]
+        job.port.fail(job, error)
         return []
     return [
         (job, estimate)
-        for (job, frame), answer in zip(begun, answers)
-        if (estimate := job.port.finish(frame, answer)) is not None
+        for (job, one), motion in zip(seen, motions)
+        if (estimate := job.port.follow(job, one, motion)) is not None
     ]

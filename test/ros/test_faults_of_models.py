@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import pytest
 from lifecycle_msgs.srv import ChangeState
+from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
 from ros_camera import HEIGHT, START, WIDTH, textured
 from ros_harness import BEST_EFFORT, WAIT_S, image_message, parameter, wait_for
@@ -74,6 +75,21 @@ def test_a_model_that_is_removed_or_replaced_by_garbage(robot):
     assert peer.transition('configure')
     assert peer.transition('activate')
     robot.recovered()
+
+
+def test_depth_is_answered_whatever_becomes_of_its_motion(robot):
+    spec = graphs.spec()
+    pose = graphs.fragile_pose_graph(spec)
+    path = graphs.write_model(robot.folder / 'lost', spec, pose=pose).path
+    assert robot.peer.set_parameter('model', str(path)).successful
+    odometry = robot.peer.collect(Odometry, 'odom')
+    wait_for(lambda: robot.good() or odometry, 'odometry')
+    refused = int(robot.recovered()['frames refused'])
+    known = len(odometry)
+    robot.told('wrong: inference', 'ONNX Runtime failed', 'out of data bounds',
+               meanwhile=lambda: robot.good(brighter=120))  # fmt: skip
+    assert len(odometry) <= known + 1  # of the last picture before
+    assert int(robot.recovered()['frames refused']) == refused
 
 
 def test_models_that_do_not_start_leave_the_old_one_running(robot):
