@@ -4,7 +4,8 @@ Three nodes in processes of their own answer the same pictures over DDS, in turn
 meet the same machine: a bare echo, which publishes as many bytes as the depth node does and is the
 floor that rclpy and the transport set; the depth node with a model that answers constants, which
 leaves the node's own work; and the depth node with the bundled model. Latency is from before the
-picture is published until the last message of its answer is received, by one clock.
+picture is published until the last message of its answer is received, by one clock; of depth it is
+told apart.
 
 Prints a table, the steps that the time of the echo and of the node's own work consists of, and
 writes a JSON.

@@ -46,7 +46,7 @@ TOPICS = (
     Topic('points', PointCloud2, 16),
     Topic('odom', Odometry, 0),
 )
-_DEPTH, _, _COLOR, _, _POINTS, _ = TOPICS
+DEPTH, _, _COLOR, _, _POINTS, _ = TOPICS
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ class Outputs:
 
 
 OUTPUTS = (
-    Outputs('depth, network size', (_DEPTH,), OutputSize.NETWORK),
-    Outputs('depth, camera size', (_DEPTH,), OutputSize.CAMERA),
-    Outputs('depth, colour picture', (_DEPTH, _COLOR), OutputSize.CAMERA),
-    Outputs('depth, cloud', (_DEPTH, _POINTS), OutputSize.CAMERA),
+    Outputs('depth, network size', (DEPTH,), OutputSize.NETWORK),
+    Outputs('depth, camera size', (DEPTH,), OutputSize.CAMERA),
+    Outputs('depth, colour picture', (DEPTH, _COLOR), OutputSize.CAMERA),
+    Outputs('depth, cloud', (DEPTH, _POINTS), OutputSize.CAMERA),
     Outputs('all, with egomotion', TOPICS, OutputSize.CAMERA),
 )
 

@@ -57,7 +57,9 @@ class Window:
 
     sent: int
     latencies_ms: tuple[float, ...]
-    """Published to received, of those that were answered."""
+    """Published to all received, of those that were answered."""
+    depth_ms: tuple[float, ...]
+    """Published to depth received, of the same."""
     cpu_ms: float
     """Of the subject, per picture sent."""
     answer_bytes: int
@@ -83,14 +85,11 @@ def measure(
         while not published.keys() <= receiver.complete_ns.keys() and time.monotonic() < end:
             time.sleep(0.01)
         used = cpu_ms(subject.process.pid) - before
-        answered = receiver.complete_ns
+        answered = {s: at for s, at in published.items() if s in receiver.complete_ns}
         return Window(
             sent=frames,
-            latencies_ms=tuple(
-                round(_MS_PER_NS * (answered[stamp] - at), 4)
-                for stamp, at in published.items()
-                if stamp in answered
-            ),
+            latencies_ms=_passed_ms(answered, receiver.complete_ns),
+            depth_ms=_passed_ms(answered, receiver.depth_ns),
             cpu_ms=used / frames,
             answer_bytes=sum(receiver.data_bytes.values()),
         )
@@ -103,6 +102,10 @@ def cpu_ms(pid: int) -> float:
     """Time on a CPU of a process's living threads (Linux)."""
     stats = Path(f'/proc/{pid}/task').glob('*/schedstat')
     return _MS_PER_NS * sum(int(stat.read_text().split()[0]) for stat in stats)
+
+
+def _passed_ms(since: dict[int, int], until: dict[int, int]) -> tuple[float, ...]:
+    return tuple(round(_MS_PER_NS * (until[stamp] - at), 4) for stamp, at in since.items())
 
 
 def _warm_up(subject: Subject, camera: Camera, receiver: Receiver) -> None:

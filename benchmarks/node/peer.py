@@ -16,7 +16,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from benchmarks.node.cases import BEST_EFFORT, RELIABLE, Topic
+from benchmarks.node.cases import BEST_EFFORT, DEPTH, RELIABLE, Topic
 from depth_ros.camera import Intrinsics
 from depth_ros.errors import DepthRosError
 from depth_ros.ros.outputs import camera_info
@@ -108,7 +108,7 @@ class Camera:
 
 
 class Receiver:
-    """Notes when the last of a picture's answers is there; messages stay bytes."""
+    """Notes when the depth and the last of a picture's answers are there; messages stay bytes."""
 
     def __init__(self, peer: Peer, namespace: str, topics: Sequence[Topic]) -> None:
         """Subscribe."""
@@ -117,6 +117,8 @@ class Receiver:
         self._seen: dict[int, int] = {}
         self.complete_ns: dict[int, int] = {}
         """By stamp."""
+        self.depth_ns: dict[int, int] = {}
+        """When the depth image was there, by stamp."""
         self.data_bytes = dict.fromkeys((topic.name for topic in topics), 0)
         self._subscriptions = [
             peer.node.create_subscription(
@@ -131,6 +133,8 @@ class Receiver:
         now = time.monotonic_ns()
         self.data_bytes[name] = len(data)
         stamp = header_stamp_ns(data)
+        if name == DEPTH.name:
+            self.depth_ns[stamp] = now
         seen = self._seen[stamp] = self._seen.get(stamp, 0) + 1
         if seen == self._expected:
             self.complete_ns[stamp] = now

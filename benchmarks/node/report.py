@@ -27,6 +27,8 @@ class Row:
 
     Attributes:
         answer_bytes: of all messages of one answer.
+        median_ms, p95_ms, p99_ms: until all of these are received.
+        depth_ms: median until depth is.
         overtaken: share of the pictures without an answer.
         cpu_ms: of the node's process, per picture.
         over_echo_ms: median of this subject minus that of the echo beside it, by rounds.
@@ -40,6 +42,7 @@ class Row:
     median_ms: float
     p95_ms: float
     p99_ms: float
+    depth_ms: float
     overtaken: float
     cpu_ms: float
     over_echo_ms: tuple[float, ...]
@@ -102,17 +105,19 @@ def _row(case: Case, name: str, measured: Sequence[Window], echo: Sequence[Windo
         median_ms=median,
         p95_ms=p95,
         p99_ms=p99,
+        depth_ms=_median([ms for window in measured for ms in window.depth_ms]),
         overtaken=round(1 - len(latencies) / sent, 4),
         cpu_ms=round(statistics.median(window.cpu_ms for window in measured), 3),
         over_echo_ms=tuple(
-            round(_median(one) - _median(floor), 3) for one, floor in zip(measured, echo)
+            round(_median(one.latencies_ms) - _median(floor.latencies_ms), 3)
+            for one, floor in zip(measured, echo)
         ),
     )
 
 
-def _median(window: Window) -> float:
+def _median(latencies_ms: Sequence[float]) -> float:
     """NaN where nothing was answered."""
-    return statistics.median(window.latencies_ms or (math.nan,))
+    return round(statistics.median(latencies_ms or (math.nan,)), 3)
 
 
 def as_json(result: Result) -> Mapping[str, object]:
@@ -130,11 +135,13 @@ def show(result: Result) -> None:
         if case != (row.width, row.height, row.outputs):
             case = (row.width, row.height, row.outputs)
             print(f'\n{f"{row.width}x{row.height}, {row.outputs}":40s}{"median":>8s}{"p95":>8s}'
-                  f'{"p99":>8s}{"overtaken":>11s}{"CPU":>8s}{"over echo":>11s}  (rounds)')
+                  f'{"p99":>8s}{"depth":>8s}{"overtaken":>11s}{"CPU":>8s}{"over echo":>11s}'
+                  '  (rounds)')
         spread = f'  ({min(row.over_echo_ms):+.2f} to {max(row.over_echo_ms):+.2f})'
         added = '' if row.subject == 'echo' else f'{row.added_ms:+11.2f}{spread}'
         print(f'{f"  {row.subject}, {row.answer_bytes / 1e6:.2f} MB":40s}{row.median_ms:8.2f}'
-              f'{row.p95_ms:8.2f}{row.p99_ms:8.2f}{row.overtaken:11.1%}{row.cpu_ms:8.2f}{added}')
+              f'{row.p95_ms:8.2f}{row.p99_ms:8.2f}{row.depth_ms:8.2f}{row.overtaken:11.1%}'
+              f'{row.cpu_ms:8.2f}{added}')
     for case_name in dict.fromkeys(steps.case for steps in result.steps):
         both = {s.subject: s.ms for s in result.steps if s.case == case_name}
         print(f'\n{f"{case_name}, steps by their medians":44s}'
