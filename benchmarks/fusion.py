@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import tempfile
@@ -49,7 +50,6 @@ from training.fusion.fit_fusion import (
     combined_graph,
     combined_spec,
 )
-from training.fusion.shrinkage import Shrinkage
 
 RATIOS = ((1.0,), (1.0, 0.8), (1.0, 0.8, 0.6), (1.0, 0.9, 0.8, 0.7, 0.6), PAPER_RATIOS)
 
@@ -78,7 +78,9 @@ class CombinationRow:
 
     ratios: tuple[float, ...]
     crops: int
-    shrinkage: Shrinkage
+    ridge: float | None
+    """See Shrinkage; None: all frequencies share their weights."""
+    bias: float
     ms: float
     errors: Errors
 
@@ -150,9 +152,10 @@ def measure(
         sources = [parse_bag(text) for text in bags.fit]
         add_bags(fit, sources, outer, network, RectifyMode.AUTO, settings.frame_weight, _say)
         fits = [fit.restricted(ratios) for ratios in sets]
-        drawn = [one.shrinkage(settings.ridge, settings.bias) for one in fits]
+        shrinkages = [one.shrinkage(settings.max_bins, settings.ridge, settings.bias)
+                      for one in fits]  # fmt: skip
         weights = [one.weights(settings.max_bins, shrinkage)
-                   for one, shrinkage in zip(fits, drawn)]  # fmt: skip
+                   for one, shrinkage in zip(fits, shrinkages)]  # fmt: skip
         combinations = [FourierCombination(one) for one in weights]
         alone, combined = Judge(len(candidates)), Judge(len(sets))
         judged = 0
@@ -182,8 +185,17 @@ def measure(
             for index, errors in enumerate(alone.errors())
         ),
         combinations=tuple(
-            CombinationRow(one.ratios, one.crop_count, shrinkage, ms, errors)
-            for one, shrinkage, ms, errors in zip(restricted, drawn, times_ms, combined.errors())
+            CombinationRow(
+                one.ratios,
+                one.crop_count,
+                None if math.isinf(drawn.ridge) else drawn.ridge,
+                drawn.bias,
+                ms,
+                errors,
+            )
+            for one, drawn, ms, errors in zip(
+                restricted, shrinkages, times_ms, combined.errors()
+            )
         ),
     )
 
@@ -248,7 +260,7 @@ def show(result: Result) -> None:
         name = ' '.join(f'{ratio:g}' for ratio in one.ratios)
         name = name if len(name) < 33 else f'{one.ratios[0]:g} .. {one.ratios[-1]:g}'
         print(f'{name:>34s}{one.crops:7d}{one.ms:9.1f}{_errors(one.errors)}'
-              f'{one.shrinkage.ridge:8g}{one.shrinkage.bias:6g}')  # fmt: skip
+              f'{"shared" if one.ridge is None else f"{one.ridge:g}":>8s}{one.bias:6g}')
 
 
 def _errors(errors: Errors) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -249,7 +249,8 @@ class DepthPipeline:
         """
         pairs = _pairs(questions)
         if pairs and self._pose_network.computes_meanwhile:
-            self._begin_motion(pairs)
+            with suppress(BackendError):  # `motions` asks again, and tells
+                self._begin_motion(pairs)
         pictures = _joined([question.pixels for question in questions])
         depths, fovs_deg = self._look(pictures, [question.view for question in questions])
         return [
@@ -258,7 +259,9 @@ class DepthPipeline:
         ]
 
     def motions(self, questions: Sequence[Question]) -> list[np.ndarray | None]:
-        """What the pose network says to questions; without delay to those that `ask` was given.
+        """What the pose network says to questions.
+
+        Where the runtime computes meanwhile, it was begun when `ask` was given the same.
 
         Returns:
             For each question float64 [6], axis-angle [rad] and translation in the model's unit,

@@ -165,7 +165,11 @@ class NodeParameters:
     )
     min_confidence: float = field(
         default=0.0,
-        metadata=_meaning('Depth of less confidence becomes NaN; 0 keeps all of it.', 0.0, 1.0),
+        metadata=_meaning(
+            'Depth of less confidence becomes NaN, and waits for its motion; 0 keeps all.',
+            0.0,
+            1.0,
+        ),
     )
     point_stride: int = field(
         default=1, metadata=_meaning('points has every n-th pixel of every n-th row.', 1, 64)

@@ -367,7 +367,7 @@ class _Comparison(enum.Enum):
 
 @dataclass(frozen=True)
 class BegunFrame:
-    """A frame between the two halves of its work; of the track that began it."""
+    """A frame that the networks are to be asked about; of the track that began it."""
 
     question: Question
     """For the networks."""
@@ -389,11 +389,6 @@ class SeenFrame:
     estimate: DepthEstimate
     is_final: bool
     """Whether its depth stays as it is; not so where depth of little confidence is blanked."""
-
-    @property
-    def moves(self) -> bool:
-        """Whether its motion is still to be found."""
-        return self.begun.tracker is not None
 
 
 @dataclass(frozen=True)

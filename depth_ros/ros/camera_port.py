@@ -48,7 +48,8 @@ _TROUBLE_OF = {
     BackendError: Trouble.INFERENCE,
     MemoryError: Trouble.MEMORY,
 }
-_PER_FRAME = (*_TROUBLE_OF.values(), Trouble.STAMP)
+_OF_PICTURES = (Trouble.IMAGE, Trouble.CAMERA, Trouble.STAMP)
+_OF_COMPUTING = (Trouble.INFERENCE, Trouble.MEMORY)
 
 
 @dataclass(frozen=True)
@@ -233,7 +234,7 @@ class CameraPort:
     def drop(self) -> None:
         """Count an image that is not answered since nobody wants it."""
         self._monitor.counters.count(unwanted=1)
-        self._monitor.clear(*_PER_FRAME, older_than_s=SHOWN_S)
+        self._monitor.clear(*_OF_PICTURES, *_OF_COMPUTING, older_than_s=SHOWN_S)
 
     def prepare(self, arrival: Arrival) -> Job | None:
         """Decode and rectify an image; None where nothing of it is wanted, or it is refused."""
@@ -260,11 +261,11 @@ class CameraPort:
     def see(self, job: Job, begun: BegunFrame, answer: NetworkAnswer) -> SeenFrame | None:
         """Depth of a frame that was begun; None where it is refused.
 
-        It is sent at once where its motion is still to be found and will not change it.
+        It is sent at once, unless it waits for the frame's motion.
         """
-        with self._charged():
+        with self._charged(job):
             seen = self._installed().see(begun, answer, self._outputs.depth_pixels)
-            if seen.moves and seen.is_final and job.audience.of_depth:
+            if seen.is_final and job.audience.of_depth:
                 self._publish_depth(job, seen.estimate)
             return seen
         return None
@@ -286,7 +287,7 @@ class CameraPort:
                 self._monitor.odometry_text = estimate.odometry.text
             if job.audience.egomotion:
                 self._publish_odometry(job, estimate)
-            self._monitor.clear(*_PER_FRAME, older_than_s=SHOWN_S)
+            self._monitor.clear(*_OF_COMPUTING, older_than_s=SHOWN_S)
 
     def fail(self, job: Job, error: Exception) -> None:
         """Tell why nothing more comes of an image; one whose depth was sent is not refused."""
@@ -298,10 +299,11 @@ class CameraPort:
         """Send it; with this the image is answered."""
         stride = job.parameters.point_stride
         self._outputs.publish_depth(estimate, job.header, stride, job.audience)
-        self._report_scale(estimate.scale)
-        self._report_focal(job.picture, estimate.fov_deg)
         self._monitor.counters.answered(1e3 * (time.monotonic() - job.arrival.arrived_s))
         job.answered = True
+        self._report_scale(estimate.scale)
+        self._report_focal(job.picture, estimate.fov_deg)
+        self._monitor.clear(*_OF_PICTURES, older_than_s=SHOWN_S)
 
     @contextmanager
     def _charged(self, job: Job | None = None) -> Iterator[None]:

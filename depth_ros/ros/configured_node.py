@@ -159,7 +159,7 @@ class ConfiguredNode:
         self._monitor.report(Trouble.WORKER, Problem(Level.ERROR, what, cure))
 
     def _usual_s(self) -> float:
-        """What answers took of late, with the slowest camera; 0 where there are none."""
+        """What depth took of late, with the slowest camera; 0 where there are none."""
         return max(port.latency_p50_ms for port in self._ports) / 1e3
 
     def change(

@@ -21,7 +21,7 @@ class Counts:
     overtaken: int = 0
     """Replaced by a newer one before it was taken up: the model is slower than the camera."""
     refused: int = 0
-    """Bad image, no fitting camera_info, or a failed computation."""
+    """Bad image, no fitting camera_info, or its depth could not be computed."""
     unwanted: int = 0
     """Not computed since nobody subscribes to any output."""
 
@@ -32,7 +32,7 @@ class Tally:
 
     counts: Counts
     latency_p50_ms: float | None
-    """Of the last answers, from arrival to publication; None where there is none."""
+    """Of the last answers, from arrival to publication of depth; None where there is none."""
     latency_p95_ms: float | None
 
 

@@ -271,6 +271,17 @@ def test_an_image_of_weight_two_counts_like_two() -> None:
     assert weighted.rmse_m(found) == pytest.approx(doubled.rmse_m(expected), rel=1e-6)
 
 
+def test_shrinkage_is_chosen_by_the_frequencies_that_are_fitted() -> None:
+    truth_m, candidates = scenes(4, 0)
+    whole, lowest = CombinationFit(CANDIDATES), CombinationFit(CANDIDATES)
+    for number, (one, truth) in enumerate(zip(candidates, truth_m)):
+        place = number / len(truth_m)
+        whole.add(one, truth, place)
+        means = one.mean((1, 2), keepdims=True), truth.mean(keepdims=True)
+        lowest.add(np.broadcast_to(means[0], one.shape), np.broadcast_to(means[1], GRID), place)
+    assert whole.shrinkage(max_bins=1) == lowest.shrinkage() != whole.shrinkage()
+
+
 def test_images_of_one_place_alone_are_not_trusted() -> None:
     truth_m = rooms(0, 12)
     fit = CombinationFit(CANDIDATES)

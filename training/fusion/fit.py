@@ -106,11 +106,23 @@ class CombinationFit:
         self._all.add(values, weight)
         self._parts[min(int(PARTS * place), PARTS - 1)].add(values[:, self._judged], weight)
 
-    def shrinkage(self, ridge: float | None = None, bias: float | None = None) -> Shrinkage:
-        """What cross-validation over the images chooses, of what is not given."""
+    def shrinkage(
+        self,
+        max_bins: int | None = None,
+        ridge: float | None = None,
+        bias: float | None = None,
+    ) -> Shrinkage:
+        """What cross-validation over the images chooses, of what is not given.
+
+        Args:
+            max_bins: that `weights` will fit.
+            ridge, bias: see Shrinkage; None: chosen.
+        """
+        places = self._judged % (len(self._counted) // 2)
+        fitted = np.isin(places, self._chosen(max_bins))
         return choose_shrinkage(
             self._parts,
-            self._counted[self._judged],
+            np.where(fitted, self._counted[self._judged], 0.0),
             RIDGES if ridge is None else (ridge,),
             BIASES if bias is None else (bias,),
         )

@@ -59,8 +59,8 @@ Progress = Callable[[str], None]
 class FrameWeight(enum.Enum):
     """How much a frame's squared errors count.
 
-    RMSE: as the inverse of the error of depth without any combination. What is least then is the
-    frames' mean RMSE rather than its square: few frames that are far off do not rule the fit.
+    RMSE: as the inverse of the error of depth without any combination, a step of reweighting
+    towards the least mean RMSE rather than its square: few frames that are far off do not rule.
     EQUAL: all the same, as in the paper.
     """
 
@@ -94,6 +94,9 @@ class FusionSettings:
 
     def __post_init__(self) -> None:
         check_ratios(self.ratios)
+        Shrinkage(self.ridge or 0.0, self.bias or 0.0)
+        if self.max_bins is not None and self.max_bins < 0:
+            raise ConfigError(f'max_bins {self.max_bins} must not be below 0')
 
     def sizes(self, spec: ModelSpec) -> CropSizes:
         """Rows and columns on the way from the image to the candidates of a model."""
@@ -121,7 +124,8 @@ class FusionReport:
         shrinkage: how far the fit was drawn.
         candidate_rmse_m: of each candidate on the images fitted on, weighted as these, in their
             order.
-        combined_rmse_m: of the combination on the same, never above the least of these.
+        combined_rmse_m: of the combination on the same, never above the least of these where all
+            frequencies are fitted.
     """
 
     path: Path
@@ -174,7 +178,7 @@ def fit_fusion(
     with closing(open_backend(model.depth_path, _REFERENCE)) as backend:
         network = CroppedNetwork(backend, candidates)
         add_bags(fit, sources, outer, network, rectify, settings.frame_weight, progress)
-        shrinkage = fit.shrinkage(settings.ridge, settings.bias)
+        shrinkage = fit.shrinkage(settings.max_bins, settings.ridge, settings.bias)
         weights = fit.weights(settings.max_bins, shrinkage)
         samples = _depth_samples(outer, network, weights)
     samples |= _motion_samples(model, outer, candidates.sizes)
@@ -205,7 +209,8 @@ def add_bags(
         cache = open_cache(frames, default_cache_root(), progress)
         for frame in known_frames(cache, outer, network):
             truth = fill_unknown(frame.truth)
-            place = (number + frame.place) / len(sources)
+            # Bags are places of their own, and none is cut.
+            place = number / len(sources) if len(sources) > 1 else frame.place
             fit.add(frame.candidates, truth, place, _weight(weight, frame.candidates[0], truth))
         progress(f'{source.path}: {fit.images} frames with true depth so far')
     if fit.images == 0:
