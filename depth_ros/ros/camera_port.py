@@ -287,6 +287,7 @@ class CameraPort:
                 self._monitor.odometry_text = estimate.odometry.text
             if job.audience.egomotion:
                 self._publish_odometry(job, estimate)
+            self._outputs.look()
             self._monitor.clear(*_OF_COMPUTING, older_than_s=SHOWN_S)
 
     def fail(self, job: Job, error: Exception) -> None:

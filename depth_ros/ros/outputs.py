@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,9 @@ from depth_ros.ros.transforms import TransformBroadcaster
 _DEPTH = 5
 """Messages kept for a reliable reader that is behind."""
 
+_LISTENED_S = 0.1
+"""So long who listened is taken for who listens."""
+
 _CLOUD_FIELDS = [
     PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
     for index, name in enumerate(('x', 'y', 'z', 'rgb'))
@@ -33,7 +37,7 @@ _CLOUD_FIELDS = [
 
 
 class Audience(NamedTuple):
-    """Which topics somebody listens to; asked once a frame, since each costs a call into DDS."""
+    """Which topics somebody listens to."""
 
     depth: bool
     info: bool
@@ -76,33 +80,37 @@ class Outputs:
         self._confidence = self._publisher(Image, 'confidence/image')
         self._points = self._publisher(PointCloud2, 'points')
         self._odom = self._publisher(Odometry, 'odom')
+        self._publishers = (  # in the order of Audience
+            self._depth, self._info, self._color, self._confidence, self._points, self._odom
+        )  # fmt: skip
         self._depth_buffer = ImageBuffer('32FC1', np.float32, 1)
         self._color_buffer = ImageBuffer('bgr8', np.uint8, 3)
         self._confidence_buffer = ImageBuffer('32FC1', np.float32, 1)
         self._cloud_buffer = CloudBuffer(_CLOUD_FIELDS, XYZRGB_STEP)
         self._cloud: tuple[Intrinsics, int, PointCloudWriter] | None = None
+        self.look()
 
     def destroy(self) -> None:
         """Take the publishers away."""
-        for publisher in (
-            self._depth, self._info, self._color, self._confidence, self._points, self._odom
-        ):  # fmt: skip
+        for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
 
     def audience(self, broadcasting: bool) -> Audience:
-        """Who listens now.
+        """Who listens now, or did at the last `look` just before.
 
         Args:
             broadcasting: whether /tf is broadcast, which is wanted whoever listens.
         """
-        return Audience(
-            depth=_heard(self._depth),
-            info=_heard(self._info),
-            color=_heard(self._color),
-            confidence=_heard(self._confidence),
-            points=_heard(self._points),
-            egomotion=broadcasting or _heard(self._odom),
-        )
+        looked_s, audience = self._looked
+        if not any(audience) or time.monotonic() - looked_s > _LISTENED_S:
+            audience = self.look()
+        return audience._replace(egomotion=True) if broadcasting else audience
+
+    def look(self) -> Audience:
+        """See who listens: six calls into DDS, which between frames delay none."""
+        audience = Audience(*(one.get_subscription_count() > 0 for one in self._publishers))
+        self._looked = (time.monotonic(), audience)
+        return audience
 
     def depth_pixels(self, height: int, width: int) -> np.ndarray:
         """Where depth [height,width] is to be written, so that it need not be copied."""
@@ -204,7 +212,3 @@ def camera_info(intrinsics: Intrinsics, header: Header) -> CameraInfo:
         r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
         p=[fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
     )
-
-
-def _heard(publisher) -> bool:
-    return publisher.get_subscription_count() > 0
