@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,7 @@ from depth_ros.ros.monitor import CameraMonitor
 from depth_ros.ros.outputs import Audience, Outputs
 from depth_ros.ros.raw_image import RawImage
 from depth_ros.ros.static_transforms import StaticTransforms
+from depth_ros.ros.survival import Caught
 from depth_ros.ros.transforms import TransformBroadcaster
 from depth_ros.scale import ScaleSource, ScaleState
 
@@ -121,6 +122,7 @@ class CameraPort:
         self._odometry: deque[tuple[int, np.ndarray]] = deque(maxlen=1000)
         self._reset_reason: str | None = None
         self._last_stamp_ns: int | None = None
+        self._refusing = Caught(self.refuse)
         monitor.scale_text = monitor.focal_text = 'no frame yet'
 
     @property
@@ -238,7 +240,7 @@ class CameraPort:
 
     def prepare(self, arrival: Arrival) -> Job | None:
         """Decode and rectify an image; None where nothing of it is wanted, or it is refused."""
-        with self._charged():
+        with self._refusing:
             parameters, broadcaster = self._parameters, self._broadcaster
             audience = self._outputs.audience(broadcaster is not None)
             if any(audience):
@@ -252,7 +254,7 @@ class CameraPort:
 
     def begin(self, job: Job) -> BegunFrame | None:
         """Prepare its frame for the networks; None where it is refused."""
-        with self._charged():
+        with self._refusing:
             track, picture = self._installed(), job.picture
             self._feed(track, picture.frame_id)
             return track.begin(self._frame(picture), job.audience.wanted)
@@ -263,7 +265,7 @@ class CameraPort:
 
         It is sent at once, unless it waits for the frame's motion.
         """
-        with self._charged(job):
+        with self._failing(job):
             seen = self._installed().see(begun, answer, self._outputs.depth_pixels)
             if seen.is_final and job.audience.of_depth:
                 self._publish_depth(job, seen.estimate)
@@ -272,13 +274,13 @@ class CameraPort:
 
     def follow(self, job: Job, seen: SeenFrame, motion: np.ndarray | None) -> Estimate | None:
         """Estimate a frame that was seen; None where that fails."""
-        with self._charged(job):
+        with self._failing(job):
             return self._installed().follow(seen, motion)
         return None
 
     def publish(self, job: Job, estimate: Estimate) -> None:
         """Send what is wanted of it and was not sent yet."""
-        with self._charged(job):
+        with self._failing(job):
             if not job.answered:
                 self._publish_depth(job, estimate)
             if job.audience.confidence:
@@ -306,16 +308,9 @@ class CameraPort:
         self._report_focal(job.picture, estimate.fov_deg)
         self._monitor.clear(*_OF_PICTURES, older_than_s=SHOWN_S)
 
-    @contextmanager
-    def _charged(self, job: Job | None = None) -> Iterator[None]:
-        """Refuse the image at hand, or fail its job, for whatever goes wrong inside."""
-        try:
-            yield
-        except Exception as error:
-            if job is None:
-                self.refuse(error)
-            else:
-                self.fail(job, error)
+    def _failing(self, job: Job) -> Caught:
+        """Whatever goes wrong inside fails this job."""
+        return Caught(functools.partial(self.fail, job))
 
     def _installed(self) -> CameraTrack:
         if self._track is None:

@@ -40,7 +40,7 @@ class ServicesThread:
             failed: told of callbacks that fail.
         """
         self._ending = False
-        self._failed = failed
+        self._survived = survived(failed)
         self._executor = _Executor(node, others)
         self._thread = threading.Thread(target=self._spin, name='services')
 
@@ -58,7 +58,7 @@ class ServicesThread:
     def _spin(self) -> None:
         try:
             while not self._ending and self._executor.context.ok():
-                with survived(self._failed):
+                with self._survived:
                     self._executor.spin_once()
         except ExternalShutdownException:
             pass  # whoever took the context away knows why

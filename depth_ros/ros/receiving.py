@@ -51,7 +51,7 @@ class Receiving:
         self._context = context
         self._subscriptions = tuple(subscriptions)
         self._ending = False
-        self._failed = failed or get_logger(name).error
+        self._survived = survived(failed or get_logger(name).error)
         self._guard = GuardCondition(None, None, context=context)
         self._then = then
         self._turn = threading.Lock()
@@ -85,7 +85,7 @@ class Receiving:
                 held.enter_context(held_entity)
             wait_set = _rclpy.WaitSet(len(subscriptions), 1, 0, 0, 0, len(events), context.handle)
             while not self._ending and context.ok():
-                with survived(self._failed):
+                with self._survived:
                     # Before its turn: the thread at work would wait for the interpreter meanwhile.
                     self._fill(wait_set, events)
                     with self._turn:
@@ -108,7 +108,7 @@ class Receiving:
         ready = wait_set.get_ready_entities('subscription')
         for subscription in self._subscriptions:
             if subscription.handle.pointer in ready:
-                with survived(self._failed):
+                with self._survived:
                     _take(subscription)
         for event in events:
             if event.is_ready(wait_set):

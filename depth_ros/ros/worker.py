@@ -24,7 +24,7 @@ class Worker:
             failed: told of errors that the processor does not charge an image with.
         """
         self._processor = processor
-        self._failed = failed
+        self._survived = survived(failed)
         self._busy_since_s: float | None = None
         self._mailbox: Mailbox[CameraPort, Arrival] = Mailbox()
         self._working = threading.Lock()
@@ -61,7 +61,7 @@ class Worker:
     def _answer(self) -> None:
         while images := self._more([]):
             self._busy_since_s = time.monotonic()
-            with survived(self._failed):
+            with self._survived:
                 self._processor.process(images, self._more)
             self._busy_since_s = None
 
