@@ -1,11 +1,12 @@
 """How late the depth node's answers are, beside an echo of as many bytes.
 
-Three nodes in processes of their own answer the same pictures over DDS, in turns, so that they
-meet the same machine: a bare echo, which publishes as many bytes as the depth node does and is the
+Four nodes in processes of their own answer the same pictures over DDS, in turns, so that they meet
+the same machine: a bare echo, which publishes as many bytes as the depth node does and is the
 floor that rclpy and the transport set; the depth node with a model that answers constants, which
-leaves the node's own work; and the depth node with the bundled model. Latency is from before the
-picture is published until the last message of its answer is received, by one clock; of depth it is
-told apart.
+leaves the node's own work and what a call of the runtime costs, in the runtime that the node
+chooses by itself (idle) and in ONNX Runtime (idle_ort); and the depth node with the bundled model.
+Latency is from before the picture is published until the last message of its answer is received,
+by one clock; of depth it is told apart.
 
 Prints a table, the steps that the time of the echo and of the node's own work consists of, and
 writes a JSON.
@@ -39,6 +40,7 @@ from depth_ros.model import DEFAULT_MODEL, Model
 from depth_ros.ros_domain import pick_free_domain
 
 _SIZES = ((640, 480), (1280, 720))
+_ORT = 'backend:=onnxruntime'
 _QUICK_ROUNDS, _QUICK_FRAMES = 1, 30
 _LARGE_FRAMES, _LARGE_HZ = 5, 5.0
 
@@ -61,6 +63,7 @@ def take_turns(
             for name, command in (
                 ('echo', ['benchmarks.node.echo', *in_namespace('/echo')]),
                 ('idle', ['depth_ros.node', *in_namespace('/idle', idle)]),
+                ('idle_ort', ['depth_ros.node', *in_namespace('/idle_ort', idle, _ORT)]),
                 ('model', ['depth_ros.node', *in_namespace('/model', model)]),
             )
         ]  # fmt: skip

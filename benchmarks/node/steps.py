@@ -61,7 +61,9 @@ def measure_steps(
     return found
 
 
-def in_namespace(namespace: str, model: Model | None = None) -> list[str]:
-    """Arguments of a node in a namespace of its own."""
-    chosen = [] if model is None else ['-p', f'model:={model.path}']
+def in_namespace(namespace: str, model: Model | None = None, *parameters: str) -> list[str]:
+    """Arguments of a node in a namespace of its own; parameters as NAME:=VALUE."""
+    if model is not None:
+        parameters = (f'model:={model.path}', *parameters)
+    chosen = [word for parameter in parameters for word in ('-p', parameter)]
     return ['--ros-args', '-r', f'__ns:={namespace}', *chosen]
