@@ -123,10 +123,10 @@ class ConfiguredNode:
 
     def deactivate(self) -> None:
         """Wait for the frame in flight and take no more."""
-        for port in self._ports:
-            port.close_inputs()
+        # First, since the thread of one camera answers others as long as their images come.
         self._worker.stop()
         for port in self._ports:
+            port.close_inputs()
             port.forget_calibration()
 
     def close(self) -> None:

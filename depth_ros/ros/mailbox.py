@@ -36,11 +36,11 @@ class Mailbox(Generic[K, T]):
             self._changed.notify_all()
             return self._taken(list(self._items))
 
-    def put(self, sender: K, item: T) -> bool:
-        """Store `item`; True where it overtook one that nobody took."""
+    def put(self, sender: K, item: T) -> bool | None:
+        """Store `item`; True where it overtook one that nobody took, None where it is refused."""
         with self._changed:
             if not self._open:
-                return False
+                return None
             overtook = sender in self._items
             self._items[sender] = item
             self._changed.notify()

@@ -37,14 +37,17 @@ class Worker:
 
     def put(self, port: CameraPort, arrival: Arrival) -> bool:
         """Hand an image over; True where it overtook one of its camera that was waiting."""
-        return self._mailbox.put(port, arrival)
+        overtook = self._mailbox.put(port, arrival)
+        if overtook is None:
+            port.drop()
+        return bool(overtook)
 
     def start(self) -> None:
         """Take images from now on."""
         self._mailbox.open()
 
     def stop(self) -> None:
-        """Drop the images that wait, and wait for those in flight."""
+        """Drop images that wait or come from now on, and wait for those in flight."""
         for port, _ in self._mailbox.close():
             port.drop()
         with self._working:

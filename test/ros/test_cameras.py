@@ -324,3 +324,31 @@ def test_no_names_are_a_single_camera(network, peer, model):
         Camera(peer).send_until(depths)
         assert peer.diagnosis()[ANSWERED_HOW] == 'one by one'
         assert [status.name for status in peer.diagnostics[-1].status] == ['/depth_node: depth']
+
+
+def test_cameras_that_outrun_the_model_do_not_keep_the_node_active(network, peer, rig, tmp_path):
+    graph = graphs.depth_graph(graphs.spec())
+    graphs.add_work(graph, size=256, times=8, each_frame=True)
+    model = graphs.write_model(tmp_path / 'slow', depth=graph)
+    with node_with(network, model.path, backend='onnxruntime'):
+        rig.start()
+        ended = threading.Event()
+
+        def go_on() -> None:
+            """Each camera by itself, so that the thread of one answers the others."""
+            while not ended.is_set():
+                for name in NAMES:
+                    rig[name].send()
+                    time.sleep(0.002)
+
+        sending = threading.Thread(target=go_on)
+        sending.start()
+        try:
+            peer.wait_diagnosis(lambda d: int(d['frames overtaken']) > 20, title='front')
+            for _ in range(3):
+                assert peer.transition('deactivate')
+                assert peer.state() == 'inactive'
+                assert peer.transition('activate')
+        finally:
+            ended.set()
+            sending.join()

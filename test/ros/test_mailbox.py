@@ -19,7 +19,7 @@ def test_newest_item_overtakes():
 
 def test_closed_mailbox_takes_and_gives_nothing():
     mailbox = Mailbox()
-    assert not mailbox.put('a', 1)
+    assert mailbox.put('a', 1) is None
     assert mailbox.take() == []
     mailbox.open()
     mailbox.put('a', 2)

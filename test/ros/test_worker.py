@@ -117,3 +117,14 @@ def test_what_waits_when_it_stops_is_dropped(at_work):
     worker.stop()
     assert processor.done == [1]
     assert (busy.port.dropped, waiting.port.dropped) == (0, 1)
+
+
+def test_what_comes_when_it_has_stopped_is_dropped(at_work):
+    worker, processor, _ = at_work
+    processor.let.set()
+    worker.stop()
+    late = Sender(worker, 1)
+    late.wait()
+    assert not late.overtook
+    assert late.port.dropped == 1
+    assert processor.done == []
