@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -49,7 +50,8 @@ class Monitor:
         changed = self._health.report(trouble, problem)
         now = time.monotonic()
         with self._lock:
-            due = changed or now - self._logged[trouble] >= _LOG_SECONDS
+            last = self._logged.get(trouble, -math.inf)
+            due = changed or now - last >= _LOG_SECONDS
             if due:
                 self._logged[trouble] = now
         if due:
