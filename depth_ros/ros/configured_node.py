@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Collection, Iterable
+from contextlib import ExitStack
 from typing import Any
 
 from geometry_msgs.msg import TransformStamped
@@ -70,25 +71,32 @@ class ConfiguredNode:
         self._monitor = diagnostics.node
         self._input_group = input_group
         self._transforms = StaticTransforms()
-        self._ports = [
-            CameraPort(node, name, parameters, self._transforms, monitor)
-            for name, monitor in diagnostics.cameras.items()
-        ]
-        self._processor = FrameProcessor(self._ports)
-        self._worker = Worker(self._processor, self._monitor.report_bug)
         self._broadcaster: TransformBroadcaster | None = None
         self._odometry_input: Subscription | None = None
-        self._static_input = listen_to_static_transforms(node, self._on_static_transforms)
-        self._follow(parameters)
-        self._swap = ModelSwap(
-            self._processor,
-            len(self._ports),
-            diagnostics,
-            node.get_logger().info,
-            ending,
-            failed_late,
-        )
-        self._swap.begin(model, parameters)
+        self._ports: list[CameraPort] = []
+        self._processor = FrameProcessor(self._ports)
+        self._worker = Worker(self._processor, self._monitor.report_bug)
+        with ExitStack() as made:  # given back where a later step fails
+            made.callback(self._close_what_follows)
+            for name, monitor in diagnostics.cameras.items():
+                port = CameraPort(node, name, parameters, self._transforms, monitor)
+                made.callback(port.destroy)
+                self._ports.append(port)
+            static_input = listen_to_static_transforms(node, self._on_static_transforms)
+            if static_input is not None:
+                made.callback(node.destroy_subscription, static_input)
+            self._follow(parameters)
+            self._swap = ModelSwap(
+                self._processor,
+                len(self._ports),
+                diagnostics,
+                node.get_logger().info,
+                ending,
+                failed_late,
+            )
+            made.callback(self._swap.close)
+            self._swap.begin(model, parameters)
+            self._made = made.pop_all()
 
     @property
     def backend_text(self) -> str:
@@ -132,14 +140,7 @@ class ConfiguredNode:
     def close(self) -> None:
         """Give everything back, in any state."""
         self.deactivate()
-        self._swap.close()
-        for port in self._ports:
-            port.destroy()
-        if self._broadcaster is not None:
-            self._broadcaster.destroy()
-        for subscription in (self._odometry_input, self._static_input):
-            if subscription is not None:
-                self._node.destroy_subscription(subscription)
+        self._made.close()
 
     def reset(self, reason: str) -> None:
         """Start a new odometry with the next frame."""
@@ -220,6 +221,13 @@ class ConfiguredNode:
             self._node.destroy_subscription(self._odometry_input)
             self._odometry_input = None
             self._monitor.clear(Trouble.ODOMETRY)
+
+    def _close_what_follows(self) -> None:
+        """Close what `_follow` opened."""
+        if self._broadcaster is not None:
+            self._broadcaster.destroy()
+        if self._odometry_input is not None:
+            self._node.destroy_subscription(self._odometry_input)
 
     def _on_odometry(self, message: Odometry) -> None:
         try:

@@ -58,6 +58,7 @@ class DepthNode(LifecycleNode):
         self.ending = threading.Event()
         self._owed: set[str] = set()
         self._is_set_back = False
+        self._bug = ''
         self._diagnostics = Diagnostics(self, self._settings.cameras, self._described)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._set_back_soon = self.create_guard_condition(self._set_back)
@@ -103,6 +104,9 @@ class DepthNode(LifecycleNode):
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Fall back to unconfigured after a bug in a transition."""
         self._release()
+        bug, self._bug = self._bug, ''
+        if bug:
+            self.report_bug(bug)
         return self._entered('unconfigured')
 
     def report_bug(self, what: str) -> None:
@@ -146,7 +150,7 @@ class DepthNode(LifecycleNode):
             self._diagnostics.node.report(Trouble.MODEL, Problem(Level.ERROR, str(error)))
             return TransitionCallbackReturn.FAILURE
         except Exception:
-            self.get_logger().fatal(traceback.format_exc())
+            self._bug = traceback.format_exc()  # for on_error, which comes next
             return TransitionCallbackReturn.ERROR
         return self._entered(state)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import numpy as np
 from nav_msgs.msg import Odometry
-from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
@@ -74,12 +75,14 @@ class Outputs:
         """Create the publishers; they are silent until the node is active."""
         self._node = node
         self._camera = camera
-        self._depth = self._publisher(Image, 'depth/image')
-        self._info = self._publisher(CameraInfo, 'depth/camera_info')
-        self._color = self._publisher(Image, 'depth/color')
-        self._confidence = self._publisher(Image, 'confidence/image')
-        self._points = self._publisher(PointCloud2, 'points')
-        self._odom = self._publisher(Odometry, 'odom')
+        with ExitStack() as made:  # given back where a later one fails
+            self._depth = self._publisher(Image, 'depth/image', made)
+            self._info = self._publisher(CameraInfo, 'depth/camera_info', made)
+            self._color = self._publisher(Image, 'depth/color', made)
+            self._confidence = self._publisher(Image, 'confidence/image', made)
+            self._points = self._publisher(PointCloud2, 'points', made)
+            self._odom = self._publisher(Odometry, 'odom', made)
+            self._made = made.pop_all()
         self._publishers = (  # in the order of Audience
             self._depth, self._info, self._color, self._confidence, self._points, self._odom
         )  # fmt: skip
@@ -92,8 +95,7 @@ class Outputs:
 
     def destroy(self) -> None:
         """Take the publishers away."""
-        for publisher in self._publishers:
-            self._node.destroy_lifecycle_publisher(publisher)
+        self._made.close()
 
     def audience(self, broadcasting: bool) -> Audience:
         """Who listens now, or did at the last `look` just before.
@@ -184,19 +186,21 @@ class Outputs:
         writer.write(estimate.depth_m, estimate.image, points)
         self._points.publish(self._cloud_buffer.message)
 
-    def _publisher(self, message_type: type, topic: str):
+    def _publisher(self, message_type: type, topic: str, made: ExitStack) -> LifecyclePublisher:
         qos = QoSProfile(
             history=HistoryPolicy.KEEP_LAST,
             depth=_DEPTH,
             reliability=ReliabilityPolicy.RELIABLE,
             durability=DurabilityPolicy.VOLATILE,
         )
-        return self._node.create_lifecycle_publisher(
+        publisher = self._node.create_lifecycle_publisher(
             message_type,
             camera_topic(self._camera, topic),
             qos,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
+        made.callback(self._node.destroy_lifecycle_publisher, publisher)
+        return publisher
 
 
 def camera_info(intrinsics: Intrinsics, header: Header) -> CameraInfo:

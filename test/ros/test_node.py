@@ -279,6 +279,17 @@ def test_wrong_model_leaves_the_node_unconfigured_and_says_why(network, peer, mo
         assert 'Traceback' not in node.log
 
 
+def test_a_configure_that_fails_half_way_leaves_nothing_and_says_why(network, peer, model):
+    wrong = {'qos_overrides./depth/color.publisher.reliability': 'bogus'}
+    with network.depth_node(model=model, autostart=False, **wrong):
+        for _ in range(2):
+            assert not peer.transition('configure')
+            assert peer.state() == 'unconfigured'
+            wait_for(lambda: peer.node.count_publishers('/depth/image') == 0, 'no publisher left')
+        told = peer.wait_diagnosis(lambda d: 'wrong: internal' in d)
+        assert 'bogus' in told['wrong: internal']
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_it_in_order_while_frames_come(network, peer, model, number):
     depths = peer.collect(Image, 'depth/image')
