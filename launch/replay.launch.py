@@ -57,6 +57,7 @@ def play_and_answer(context: LaunchContext) -> list[Action]:
         cmd=[
             sys.executable, '-m', 'depth_ros', 'play', given('bag'), '--clock', '--wait', '20',
             '--topics', camera.image, camera.camera_info, '--rate', given('rate'),
+            '--wait-for-node', f'/{given("namespace")}/depth_node'.replace('//', '/'),
             *(['--loop'] if given('loop') == 'true' else []),
         ],
         output='screen',

@@ -50,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--wait', type=float, default=3.0, metavar='SECONDS',
                         help='wait so long at most until every topic has a reader '
                              '(default: %(default)g)')
+    parser.add_argument('--wait-for-node', default='', metavar='NODE',
+                        help='before that, wait until this depth node has loaded its model, '
+                             'for example /depth_node')
     parser.add_argument('--log', type=Path, metavar='FILE',
                         help='write stamp and time of publishing of every image as CSV')
 
@@ -72,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         loop=args.loop,
         clock_hz=args.clock,
         wait_s=args.wait,
+        ready_node=args.wait_for_node,
         log=args.log,
     )
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)

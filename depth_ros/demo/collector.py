@@ -17,6 +17,7 @@ from sensor_msgs.msg import Image, PointCloud2
 
 from depth_ros.demo.answers import Answers, Cloud
 from depth_ros.messages import depth_to_metres, pose_to_matrix, stamp_ns
+from depth_ros.ros.readiness import is_ready
 
 _QOS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE
@@ -72,9 +73,7 @@ class Collector:
 
     def node_is_ready(self) -> bool:
         """Whether the depth node is active with its model loaded, by its own account."""
-        diagnostics = self.answers.diagnostics
-        loaded = diagnostics.get('backend', 'none') not in ('none', 'loading')
-        return loaded and diagnostics['state'] == 'active'
+        return is_ready(self.answers.diagnostics)
 
     def _on_depth(self, msg: Any) -> None:
         received_ns = time.monotonic_ns()

@@ -17,6 +17,7 @@ from rosgraph_msgs.msg import Clock
 from depth_ros.bag_messages import COMPRESSED_IMAGE, IMAGE
 from depth_ros.bags import BagReader, Topic
 from depth_ros.errors import BagError, ConfigError
+from depth_ros.ros.readiness import wait_until_ready
 from depth_ros.ros.serialized import header_stamp_ns
 
 _SETTLE_S = 0.5
@@ -43,6 +44,8 @@ class PlayRequest:
     """Publish recorded time on /clock so often in a second of this machine's."""
     wait_s: float = 3.0
     """Wait so long at most until every topic has a reader."""
+    ready_node: str = ''
+    """Full name of a depth node that is waited for before, until its model is loaded."""
     log: Path | None = None
     """Gets the stamp and the time of publishing, by time.monotonic_ns, of each image."""
 
@@ -75,6 +78,8 @@ def play(node: Node, request: PlayRequest, tell: Callable[[str], None]) -> int:
         publishers = _publishers(node, reader, chosen, request.names, tell)
         if not publishers:
             raise BagError(f'bag {request.bag} has no messages of a type that is installed')
+        if request.ready_node:
+            wait_until_ready(node, request.ready_node, tell)
         _wait_for_readers(list(publishers.values()), request.wait_s)
         images = {topic.name for topic in chosen if topic.type in _IMAGE_TYPES}
         player = _Player(node, request, publishers, images)

@@ -112,6 +112,20 @@ def test_wrong_arguments_get_one_line(network: Network, tmp_path):
         assert words in line
 
 
+def test_nothing_is_played_before_the_node_has_its_model(network: Network, peer, model, tmp_path):
+    bag = recordings.write_recording(tmp_path / 'bag', FRAMES)
+    images = peer.collect(Image, '/image')
+    with play(network, bag, '--wait-for-node', '/depth_node') as player:
+        wait_for(lambda: 'waiting for /depth_node: not heard of yet' in player.log, 'its word')
+        with network.depth_node(model=model, autostart=False):
+            assert peer.transition('configure')
+            wait_for(lambda: 'waiting for /depth_node: inactive' in player.log, 'its word')
+            assert images == []
+            assert peer.transition('activate')
+            assert player.status() == 0, player.log
+    wait_for(lambda: len(images) == FRAMES, 'the last image')
+
+
 def test_node_answers_a_played_bag(network: Network, peer: Peer, model, tmp_path):
     bag = recordings.write_recording(tmp_path / 'bag', 12)
     depths = peer.collect(Image, 'node_depth')
