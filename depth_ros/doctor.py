@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from depth_ros import transport
-from depth_ros.backends import UNWATCHED, Backend, BackendOptions, Loading, open_backend
+from depth_ros.backends import UNWATCHED, BackendOptions, Loading, open_backend
 from depth_ros.engines import gpu
 from depth_ros.engines.opening import Machine
 from depth_ros.errors import BackendError, DepthRosError
 from depth_ros.model import DEFAULT_MODEL, Model, ScaleKind
-from depth_ros.parity import MARGIN, ParityCase, depth_case
+from depth_ros.parity import MARGIN, ParityCase, depth_case, motion_case
 from depth_ros.ros_distro import ros_distro
 
 TIMED_RUNS = 10
@@ -62,8 +62,6 @@ def examine(model: str = DEFAULT_MODEL, loading: Loading = UNWATCHED) -> list[Fi
         check_ros(),
         _optional('tf2_msgs', 'publish_tf and transforms to a base frame',
                   'apt-get install ros-$ROS_DISTRO-tf2-msgs'),
-        _optional('cv_bridge', 'Bayer and YUV images',
-                  'pip install cv-bridge, or apt-get install ros-$ROS_DISTRO-cv-bridge'),
         *check_transport(),
         check_onnxruntime(),
         check_openvino(),
@@ -133,43 +131,66 @@ def check_model(name: str, loading: Loading = UNWATCHED) -> Finding:
     cure = '`depth_ros models` lists what is there; make one with `depth_ros train` or `import`'
     try:
         model = Model.load(name)
-        case = depth_case(model)
-        options = BackendOptions()
-        with closing(open_backend(model.depth_path, options, lambda: case, loading)) as backend:
-            answers, milliseconds = _run(case, backend)
-            runtime = backend.description
+        networks = [_run('depth', model.depth_path, depth_case(model), loading)]
+        if model.pose_path is not None:
+            networks.append(_run('motion', model.pose_path, motion_case(model), loading))
     except DepthRosError as error:
         return Finding(label, State.BROKEN, str(error), cure)
-    found = f'{milliseconds:.1f} ms a frame on {runtime}'
-    if backend.caveat:
-        return Finding(label, State.WARNING, f'{found}: {backend.caveat}')
-    if case.expected is None:
-        return Finding(label, State.WARNING, f'{found}; no samples to compare with',
-                       'export the model again: its folder has no samples.npz')
-    difference = case.difference(answers, case.expected)
-    if not difference <= MARGIN * case.tolerance:
-        return Finding(
-            label, State.BROKEN,
-            f'{found}; depth is off by {difference:.2g} of what training computed',
-            'install the version of that runtime that requirements/constraints.txt names, choose '
-            'another backend, or export again')
-    found = f'{found}; equals training to {difference:.1g}'
+    milliseconds = sum(network.milliseconds for network in networks)
+    found = f'{milliseconds:.1f} ms a frame on {networks[0].runtime}'
+    for network in networks:
+        if network.caveat:
+            return Finding(label, State.WARNING, f'{found}: {network.caveat}')
+        if network.difference is None:
+            return Finding(label, State.WARNING, f'{found}; no samples to compare with',
+                           'export the model again: its folder has no samples.npz')
+        if not network.difference <= MARGIN * network.tolerance:
+            return Finding(
+                label, State.BROKEN,
+                f'{found}; {network.answers} is off by {network.difference:.2g} of what training '
+                'computed',
+                'install the version of that runtime that requirements/constraints.txt names, '
+                'choose another backend, or export again')
+    largest = max(network.difference or 0.0 for network in networks)
+    found = f'{found}; equals training to {largest:.1g}'
     if model.spec.scale is ScaleKind.UP_TO_SCALE:
         return Finding(label, State.WARNING, f'{found}; its depth has no unit',
-                       'choose where metres come from with the parameter scale')
+                       'choose where metres come from with the parameter scale_source')
     return Finding(label, State.OK, found)
 
 
-def _run(case: ParityCase, backend: Backend) -> tuple[np.ndarray, float]:
-    """The answers to all frames, and the median milliseconds of one."""
-    answers = case.answers(backend)
-    seconds = []
-    for index in range(TIMED_RUNS):
-        inputs = case.asked(index % len(case), backend.input_names)
-        started = time.perf_counter()
-        backend.run(inputs)
-        seconds.append(time.perf_counter() - started)
-    return answers, 1e3 * float(np.median(seconds))
+@dataclass(frozen=True)
+class _Network:
+    """One network of a model, after it was run on its samples."""
+
+    answers: str
+    """What it tells."""
+    runtime: str
+    caveat: str
+    milliseconds: float
+    """Of one frame, the median."""
+    difference: float | None
+    """To what training computed; None where that is not known."""
+    tolerance: float
+
+
+def _run(answers: str, path: Path, case: ParityCase, loading: Loading) -> _Network:
+    with closing(open_backend(path, BackendOptions(), lambda: case, loading)) as backend:
+        told = case.answers(backend)
+        seconds = []
+        for index in range(TIMED_RUNS):
+            inputs = case.asked(index % len(case), backend.input_names)
+            started = time.perf_counter()
+            backend.run(inputs)
+            seconds.append(time.perf_counter() - started)
+        return _Network(
+            answers,
+            backend.description,
+            backend.caveat,
+            1e3 * float(np.median(seconds)),
+            None if case.expected is None else case.difference(told, case.expected),
+            case.tolerance,
+        )
 
 
 def _module(name: str, cure: str) -> Finding:

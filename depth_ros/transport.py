@@ -89,7 +89,7 @@ def find_problems(
     working_directory: Path | None = None,
     shared_memory: Path = SHARED_MEMORY,
 ) -> tuple[TransportProblem, ...]:
-    """What would lose images here, for `depth_ros doctor` and the node's diagnostics."""
+    """What would lose images here, for `depth_ros doctor` and the node's log at its start."""
     if not uses_fast_dds(environment):
         return ()
     directory = Path.cwd() if working_directory is None else working_directory

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from depth_ros.cli import main as cli
+from depth_ros.doctor import examine
 from depth_ros.errors import BagError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,6 +146,18 @@ def test_doctor_times_a_model_and_checks_its_answers(tmp_path):
     assert done.returncode == 1
     assert 'off by 0.1 ' in done.stdout
     assert 'cure: ' in done.stdout
+
+
+def test_doctor_checks_the_pose_network_too(tmp_path):
+    model = graphs.write_model(tmp_path / 'moving')
+    image = np.full((2, graphs.HEIGHT, graphs.WIDTH, 3), 100, np.uint8)
+    depth = np.full(image.shape[:3], 2.0, np.float32)
+    motion = np.tile(np.array(graphs.FORWARD, np.float32), (2, 1))
+    for factor, state in ((1.0, 'ok'), (1.5, 'broken')):
+        np.savez(model.path / 'samples.npz', image=image, depth=depth, previous=image,
+                 current=image, motion=factor * motion)
+        (finding,) = [one for one in examine(str(model.path)) if one.name.startswith('model')]
+        assert (finding.state.value, 'motion is off' in finding.found) == (state, factor != 1.0)
 
 
 def test_doctor_reports_a_missing_model_with_a_cure():

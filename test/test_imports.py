@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WORKSTATION = {'torch', 'torchvision', 'timm', 'lightning', 'torchmetrics', 'onnx', 'onnxscript'}
 ROS = {'rclpy', 'rcl_interfaces', 'sensor_msgs', 'nav_msgs', 'geometry_msgs', 'std_msgs',
        'std_srvs', 'diagnostic_msgs', 'lifecycle_msgs', 'tf2_msgs', 'builtin_interfaces',
-       'cv_bridge', 'launch', 'launch_ros', 'ros2cli'}
+       'launch', 'launch_ros', 'ros2cli'}
 TRAINING_VERBS = {'train.py', 'export.py', 'fit_fusion.py', 'import_model.py'}
 
 

@@ -61,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group('engine')
     add_engine_options(group)
     group.add_argument('--max-batch', type=int, default=1, metavar='N',
-                       help='most frames of one run; the node takes one (default: %(default)s)')
+                       help='most frames of one run, which for the node is its number of cameras '
+                            '(default: %(default)s)')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ answers; one serves parameters, services and timers; one loader prepares the nex
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import threading
 import traceback
@@ -277,6 +278,8 @@ def run(args: Sequence[str] | None, ending: Ending) -> int:
         print(f'depth_node: error: {error}', file=sys.stderr)
         rclpy.shutdown()
         return 2
+    for problem in transport.find_problems(os.environ):
+        node.get_logger().warning(f'{problem.what}; {problem.cure}')
     services = ServicesThread(node, node.input_group, node.report_bug)
     node.start()
     services.start()
