@@ -14,6 +14,7 @@ from torch import Tensor
 from depth_ros import se3
 from training.data.batch import NEXT, PREVIOUS, Batch
 from training.tracking.corners import FEWEST, CornerTracks
+from training.tracking.each_sample import for_each_sample
 
 _ROUNDS = 10
 _TRACKING_SIGMA_PX = 0.3
@@ -42,8 +43,11 @@ def motions_by_turn(batch: Batch, images01: Tensor, depth_m: Tensor) -> Tensor:
     told = torch.stack([batch.target_T_previous, batch.next_T_target]).double().cpu().numpy()
     motions = np.full(told.shape, np.nan, np.float32)
     corners = CornerTracks(batch, images01, depth_m)
-    for pair, source in enumerate((PREVIOUS, NEXT)):
-        for i in np.flatnonzero(np.isfinite(told[pair]).all((1, 2))):
+
+    def track(i: int) -> None:
+        for pair, source in enumerate((PREVIOUS, NEXT)):
+            if not np.isfinite(told[pair, i]).all():
+                continue
             tracked = corners.track(i, source)
             if tracked is None:
                 continue
@@ -56,6 +60,8 @@ def motions_by_turn(batch: Batch, images01: Tensor, depth_m: Tensor) -> Tensor:
             source_T_target[:3, 3] = translation
             earlier_first = source == PREVIOUS
             motions[pair, i] = se3.inverse(source_T_target) if earlier_first else source_T_target
+
+    for_each_sample(track, range(told.shape[1]))
     return torch.from_numpy(motions).to(images01.device)
 
 

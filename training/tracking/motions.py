@@ -18,6 +18,7 @@ from depth_ros import se3
 from depth_ros.camera import Intrinsics
 from depth_ros.motion_refinement import MotionRefiner
 from training.data.batch import NEXT, PREVIOUS, TARGET, Batch
+from training.tracking.each_sample import for_each_sample
 
 # Wide enough for networks that know nothing yet: depth then hardly bends the direction of travel.
 _DEPTH_SIGMA = 0.4
@@ -40,16 +41,19 @@ def tracked_motions(batch: Batch, images01: Tensor, depth_m: Tensor) -> Tensor:
     depths = depth_m[:, 0].float().cpu().numpy()
     intrinsics, visible = batch.intrinsics.cpu().numpy(), batch.visible.cpu().numpy()
     motions = np.full((2, len(pixels), 4, 4), np.nan, np.float32)
-    for i, (frames, depth) in enumerate(zip(pixels, depths)):
-        refiner = _refiner(intrinsics[i], visible[i], depth.shape)
+
+    def track(i: int) -> None:
+        refiner = _refiner(intrinsics[i], visible[i], depths[i].shape)
         for pair, source in enumerate((PREVIOUS, NEXT)):
-            refined = refiner(frames[source], frames[TARGET], depth, _NO_MOTION)
+            refined = refiner(pixels[i, source], pixels[i, TARGET], depths[i], _NO_MOTION)
             if refined is not None:
                 source_T_target = se3.motion_to_matrix(refined.motion)
                 earlier_first = source == PREVIOUS
                 motions[pair, i] = (
                     np.linalg.inv(source_T_target) if earlier_first else source_T_target
                 )
+
+    for_each_sample(track, range(len(pixels)))
     return torch.from_numpy(motions).to(images01.device)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from training.data.batch import STEREO, Batch
 from training.tracking.corners import FEWEST, CornerTracks
+from training.tracking.each_sample import for_each_sample
 
 _SMALLEST_DISPARITY_PX = 0.5
 _LARGEST_STEP_PX = 1.5
@@ -34,11 +35,14 @@ def stereo_excess(batch: Batch, images01: Tensor, depth_m: Tensor) -> Tensor:
     shifts_m = batch.stereo_T_target[:, 0, 3].cpu().numpy()
     result = np.full(len(shifts_m), np.nan, np.float32)
     corners = CornerTracks(batch, images01, depth_m)
-    for i in np.flatnonzero(np.isfinite(shifts_m)):
+
+    def track(i: int) -> None:
         tracked = corners.track(i, STEREO)
         if tracked is not None:
             pixels, found, z = tracked
             result[i] = _median_excess(found - pixels, z, corners.K[i][0] * shifts_m[i])
+
+    for_each_sample(track, np.flatnonzero(np.isfinite(shifts_m)).tolist())
     return torch.from_numpy(result).to(images01.device)
 
 
