@@ -18,6 +18,11 @@ class Mounting:
     base_frame: str
     base_T_cam: np.ndarray
     """float64 [4,4], the optical frame in the body's frame."""
+    frame_above: str | None = None
+    """The root of /tf_static's tree where body or camera hang below another frame there: then
+    base_frame must not get odom as a parent, since a frame of tf has one. None: it may."""
+    joins_camera: bool = False
+    """Whether nobody but this node tells tf where the camera sits on the body."""
 
 
 def body_frame_of(camera_frame: str) -> str:

@@ -196,7 +196,8 @@ class NodeParameters:
     extrinsics: Extrinsics = field(
         default=Extrinsics.TF_STATIC,
         metadata=_meaning(
-            'Where the camera sits in base_frame: from /tf_static, or camera_in_base.'
+            'Where the camera sits in base_frame: from /tf_static, or camera_in_base, which needs '
+            'a base_frame, known to tf or not.'
         ),
     )
     camera_in_base: tuple[float, ...] = field(
@@ -210,8 +211,9 @@ class NodeParameters:
     publish_tf: bool = field(
         default=False,
         metadata=_meaning(
-            'Broadcast odom_frame to base_frame on /tf; needs tf2_msgs. Where several cameras '
-            'have one base_frame, the first one tells its place.'
+            'Broadcast odom_frame to base_frame on /tf, unless /tf_static has a frame above that; '
+            'needs tf2_msgs. Where several cameras have one base_frame, the first one tells its '
+            'place.'
         ),
     )
     image_timeout: float = field(
@@ -225,10 +227,17 @@ class NodeParameters:
         """Refuse values that do not fit together.
 
         Raises:
-            ConfigError: names of cameras that cannot stand in topics or are not different, or not
-                six numbers for each camera where they tell its place.
+            ConfigError: names of cameras that cannot stand in topics or are not different; where
+                parameters tell the places of cameras, no frame that these are told in, or not six
+                numbers for each camera.
         """
         check_names(self.cameras)
+        if self.extrinsics is Extrinsics.PARAMETER and not self.base_frame:
+            raise ConfigError(
+                "parameter extrinsics is 'parameter' while base_frame is '': camera_in_base has "
+                'no frame to be in; name it, such as base_frame: base_link, or set extrinsics to '
+                'tf_static'
+            )
         numbers, needed = len(self.camera_in_base), _POSE * len(self.cameras)
         if self.extrinsics is Extrinsics.PARAMETER and numbers != needed:
             raise ConfigError(

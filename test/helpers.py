@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from depth_ros.camera import Intrinsics
-from depth_ros.messages import NSEC
+from depth_ros.messages import NSEC, matrix_to_quaternion
 
 _SHARED_DATA = Path(__file__).resolve().parents[1] / '..' / 'shared' / 'data'
 
@@ -76,3 +76,15 @@ def make_camera_info(
         binning_y=0,
         roi=SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0, do_rectify=False),
     )
+
+
+def make_transform(parent: str, child: str, parent_T_child: np.ndarray) -> SimpleNamespace:
+    """A geometry_msgs/TransformStamped by duck type, as of /tf_static."""
+    x, y, z = parent_T_child[:3, 3]
+    qx, qy, qz, qw = matrix_to_quaternion(parent_T_child[:3, :3])
+    transform = SimpleNamespace(
+        translation=SimpleNamespace(x=x, y=y, z=z),
+        rotation=SimpleNamespace(x=qx, y=qy, z=qz, w=qw),
+    )
+    header = SimpleNamespace(frame_id=parent)
+    return SimpleNamespace(header=header, child_frame_id=child, transform=transform)

@@ -25,7 +25,7 @@ from ros_harness import (
 )
 from sensor_msgs.msg import Image
 
-PARAMETERS = {'backend': 'onnxruntime', 'image_timeout': 30.0, 'extrinsics': 'parameter'}
+PARAMETERS = {'backend': 'onnxruntime', 'image_timeout': 30.0}
 LATER = 100_000 * SECOND
 """Stamps of good frames, later than any that a fault uses."""
 RECOVERIES = pytest.StashKey[list[float]]()

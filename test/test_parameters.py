@@ -13,6 +13,7 @@ from depth_ros.pipeline import OutputSize
 from depth_ros.resources import config_file
 from depth_ros.scale import ScaleSource
 
+PLACED = {'extrinsics': 'parameter', 'base_frame': 'base_link'}
 BY_NAME = {entry.name: entry for entry in TABLE}
 
 
@@ -42,8 +43,9 @@ def test_words_become_enums_and_lists_tuples():
 
 @pytest.mark.parametrize('entry', [e for e in TABLE if e.choices], ids=lambda e: e.name)
 def test_every_choice_is_read_and_others_are_refused(entry):
+    placed = NodeParameters(base_frame='base_link')
     for choice in entry.choices:
-        assert getattr(NodeParameters().changed({entry.name: choice}), entry.name).value == choice
+        assert getattr(placed.changed({entry.name: choice}), entry.name).value == choice
     with pytest.raises(ConfigError, match=f'{entry.name}.*nonsense.*{entry.choices[0]}'):
         NodeParameters().changed({entry.name: 'nonsense'})
 
@@ -89,6 +91,7 @@ def test_settings_follow_the_parameters():
 def test_a_camera_that_looks_down_knows_where_down_is():
     pitched = dataclasses.replace(
         NodeParameters(),
+        base_frame='base_link',
         extrinsics=Extrinsics.PARAMETER,
         camera_in_base=(0.0, 0.0, 1.0, 0.0, math.radians(30), 0.0),
     )
@@ -101,6 +104,7 @@ def test_cameras_have_names_places_and_frames_of_their_own():
     rig = NodeParameters().changed(
         {
             'cameras': ['front', 'left'],
+            'base_frame': 'base_link',
             'extrinsics': 'parameter',
             'camera_in_base': [0.3, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.2, 0.5, 0.0, 0.0, 1.57],
         }
@@ -123,14 +127,22 @@ def test_cameras_have_names_places_and_frames_of_their_own():
         ({'cameras': ['a b']}, "'a b'"),
         ({'cameras': 'front'}, 'not a list of words'),
         ({'cameras': [1]}, 'not a word'),
-        ({'cameras': ['a', 'b'], 'extrinsics': 'parameter'}, 'camera_in_base has 6.*12 in all'),
-        ({'extrinsics': 'parameter', 'camera_in_base': [0.0] * 12}, '12 numbers.*6 in all'),
+        ({'cameras': ['a', 'b'], **PLACED}, 'camera_in_base has 6.*12 in all'),
+        ({**PLACED, 'camera_in_base': [0.0] * 12}, '12 numbers.*6 in all'),
         ({'camera_in_base': [0.0] * 7}, '6 finite numbers for each camera'),
     ],
 )
 def test_values_that_do_not_fit_the_cameras_are_refused(values, words):
     with pytest.raises(ConfigError, match=words):
         NodeParameters().changed(values)
+
+
+def test_a_place_needs_a_frame_to_be_in():
+    words = "'parameter' while base_frame is ''.*base_frame: base_link.*tf_static"
+    with pytest.raises(ConfigError, match=words):
+        NodeParameters().changed({'extrinsics': 'parameter'})
+    with pytest.raises(ConfigError, match=words):
+        NodeParameters().changed(PLACED).changed({'base_frame': ''})
 
 
 def test_every_parameter_is_explained():

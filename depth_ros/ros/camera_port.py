@@ -363,7 +363,20 @@ class CameraPort:
         except MessageError as error:
             self._monitor.report(Trouble.TF, Problem(Level.WARN, str(error)))
             return None
-        self._monitor.clear(Trouble.TF)
+        above = None if mounting is None else mounting.frame_above
+        if mounting is None or above is None or self._broadcaster is None:
+            self._monitor.clear(Trouble.TF)
+            return mounting
+        odom_frame = parameters.odom_frame_of(self.name)
+        what = (
+            f'/tf_static puts the camera below {above}, so {odom_frame} -> {mounting.base_frame} '
+            'is not sent on /tf, where a frame has one parent'
+        )
+        cure = (
+            f"set base_frame to the root of the robot's tree ({above}, unless /tf goes on above "
+            'it), or publish_tf to false'
+        )
+        self._monitor.report(Trouble.TF, Problem(Level.WARN, what, cure))
         return mounting
 
     def _watch_stamp(self, stamp: int) -> None:

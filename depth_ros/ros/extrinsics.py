@@ -18,9 +18,26 @@ def find_mounting(
     Raises:
         MessageError: the static transforms go round in a circle.
     """
-    if not parameters.base_frame:
-        return Mounting(body_frame_of(camera_frame), DEFAULT_BASE_T_CAM)
+    base_frame = parameters.base_frame
+    if not base_frame:
+        return _own_body(camera_frame, transforms)
     if parameters.extrinsics is Extrinsics.PARAMETER:
-        return Mounting(parameters.base_frame, parameters.base_T_camera(camera))
-    found = transforms.find(parameters.base_frame, camera_frame)
-    return None if found is None else Mounting(parameters.base_frame, found)
+        base_T_cam = parameters.base_T_camera(camera)
+    else:
+        found = transforms.find(base_frame, camera_frame)
+        if found is None:
+            return None
+        base_T_cam = found
+    return Mounting(base_frame, base_T_cam, transforms.root_above(base_frame))
+
+
+def _own_body(camera_frame: str, transforms: StaticTransforms) -> Mounting:
+    """The camera as its own body; this node joins it, unless /tf_static places the camera."""
+    base_frame = body_frame_of(camera_frame)
+    above_camera = transforms.root_above(camera_frame)
+    above_base = transforms.root_above(base_frame)
+    if above_base is None and above_camera not in (None, base_frame.lstrip('/')):
+        above_base = above_camera  # which does not pass through the body
+    return Mounting(
+        base_frame, DEFAULT_BASE_T_CAM, above_base, joins_camera=above_camera is None
+    )

@@ -52,6 +52,20 @@ class StaticTransforms:
                 return inverse(to_target[frame]) @ ancestor_T_source
         return None
 
+    def root_above(self, frame: str) -> str | None:
+        """The topmost frame above one; None where nothing is above it.
+
+        Of frames that go round in a circle, the one before the circle closes.
+        """
+        root, passed = None, {frame.lstrip('/')}
+        with self._lock:
+            above = self._parents.get(frame.lstrip('/'))
+            while above is not None and above[0] not in passed:
+                root = above[0]
+                passed.add(root)
+                above = self._parents.get(root)
+        return root
+
     def _ancestors(self, frame: str) -> dict[str, np.ndarray]:
         """ancestor_T_frame of the frame itself and all above it, nearest first."""
         frame = frame.lstrip('/')

@@ -13,10 +13,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
-from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
 from depth_ros.errors import ConfigError
 from depth_ros.messages import matrix_to_quaternion
-from depth_ros.mounting import Mounting, body_frame_of
+from depth_ros.mounting import Mounting
 
 _DEPTH = 100
 """As tf2 has it."""
@@ -64,11 +63,13 @@ class TransformBroadcaster:
         )
 
     def send(self, odometry: Odometry, mounting: Mounting, camera_frame: str) -> None:
-        """Broadcast odom_frame to base_frame.
+        """Broadcast odom_frame to base_frame, unless that has a place in /tf_static.
 
-        A camera that is its own base is joined to its optical frame too, so that clouds have a
-        place in odom_frame.
+        A camera that nobody else places on it is joined to it too, so that clouds have a place in
+        odom_frame.
         """
+        if mounting.frame_above is not None:
+            return
         transform = TransformStamped(header=odometry.header)
         transform.child_frame_id = mounting.base_frame
         position = odometry.pose.pose.position
@@ -76,12 +77,13 @@ class TransformBroadcaster:
         translation.x, translation.y, translation.z = position.x, position.y, position.z
         transform.transform.rotation = odometry.pose.pose.orientation
         transforms = [transform]
-        if mounting.base_frame == body_frame_of(camera_frame):
+        if mounting.joins_camera:
             optical = TransformStamped(child_frame_id=camera_frame)
             optical.header.stamp = odometry.header.stamp
             optical.header.frame_id = mounting.base_frame
-            q = optical.transform.rotation
-            q.x, q.y, q.z, q.w = matrix_to_quaternion(DEFAULT_BASE_T_CAM[:3, :3])
+            translation, q = optical.transform.translation, optical.transform.rotation
+            translation.x, translation.y, translation.z = mounting.base_T_cam[:3, 3].tolist()
+            q.x, q.y, q.z, q.w = matrix_to_quaternion(mounting.base_T_cam[:3, :3])
             transforms.append(optical)
         self._publisher.publish(self._message_type(transforms=transforms))
 

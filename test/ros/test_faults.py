@@ -203,7 +203,6 @@ def test_transforms_that_go_round_in_a_circle_cost_odometry_alone(robot):
             sent.append(transform)
         return TFMessage(transforms=sent)
 
-    assert peer.set_parameter('extrinsics', 'tf_static').successful
     assert peer.set_parameter('base_frame', 'base_link').successful
     for message, words in (
         (transforms(('a', FRAME), ('b', 'a'), ('a', 'b')), 'loop through frame'),
@@ -218,4 +217,3 @@ def test_transforms_that_go_round_in_a_circle_cost_odometry_alone(robot):
                       robot.good()] and odometry, 'odometry')  # fmt: skip
     robot.recovered()
     assert peer.set_parameter('base_frame', '').successful
-    assert peer.set_parameter('extrinsics', 'parameter').successful

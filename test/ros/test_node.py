@@ -456,6 +456,35 @@ def test_transforms_join_odom_base_and_camera(network, peer, model):
         wait_for(lambda: peer.node.count_publishers('/tf') == 0, 'its leaving /tf')
 
 
+def test_a_camera_below_a_robot_gets_no_second_parent_in_tf(network, peer, model):
+    TFMessage = pytest.importorskip('tf2_msgs.msg').TFMessage
+    odometry = peer.collect(Odometry, 'odom')
+    moving = peer.collect(TFMessage, '/tf')
+    links = []
+    for parent, child in (('camera_link', 'camera_frame'), ('camera_frame', FRAME)):
+        link = TransformStamped(child_frame_id=child)
+        link.header.frame_id = parent
+        link.transform.rotation.w = 1.0
+        links.append(link)
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    camera = Camera(peer)
+    with network.depth_node(model=model, publish_tf=True):
+        peer.publish('/tf_static', TFMessage(transforms=links), latched)
+        told = peer.wait_diagnosis(
+            lambda d: 'wrong: tf' in d, lambda: camera.send_until(odometry)
+        )
+        assert 'below camera_link, so odom -> camera_frame is not sent' in told['wrong: tf']
+        assert 'base_frame' in told['cure: tf']
+        assert told['level'] == '1'
+        moving.clear()
+        camera.send_until(odometry, 3)
+        assert peer.set_parameter('base_frame', 'camera_link').successful
+        wait_for(lambda: [camera.send_until(odometry)] and moving, 'the transform')
+        peer.wait_diagnosis(lambda d: 'wrong: tf' not in d)
+    sent = {(t.header.frame_id, t.child_frame_id) for m in moving for t in m.transforms}
+    assert sent == {('odom', 'camera_link')}
+
+
 def test_position_of_the_camera_comes_from_tf_static(network, peer, model):
     TFMessage = pytest.importorskip('tf2_msgs.msg').TFMessage
     odometry = peer.collect(Odometry, 'odom')

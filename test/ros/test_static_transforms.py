@@ -1,25 +1,12 @@
 """Chains of /tf_static."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
+from helpers import make_transform as stamped
 
 from depth_ros.errors import MessageError
-from depth_ros.messages import matrix_to_quaternion
 from depth_ros.ros.static_transforms import StaticTransforms
 from depth_ros.se3 import axis_angle_to_matrix, inverse, rigid
-
-
-def stamped(parent, child, parent_T_child):
-    x, y, z = parent_T_child[:3, 3]
-    qx, qy, qz, qw = matrix_to_quaternion(parent_T_child[:3, :3])
-    transform = SimpleNamespace(
-        translation=SimpleNamespace(x=x, y=y, z=z),
-        rotation=SimpleNamespace(x=qx, y=qy, z=qz, w=qw),
-    )
-    header = SimpleNamespace(frame_id=parent)
-    return SimpleNamespace(header=header, child_frame_id=child, transform=transform)
 
 
 def motion(seed):
@@ -61,6 +48,22 @@ def test_a_circle_is_an_error_and_no_endless_loop():
     tree.store([stamped('a', 'b', motion(0)), stamped('b', 'a', motion(1))])
     with pytest.raises(MessageError, match='loop'):
         tree.find('c', 'a')
+
+
+def test_the_root_is_the_topmost_frame_above():
+    tree = StaticTransforms()
+    tree.store([stamped('base', '/mast', motion(0)), stamped('mast', 'camera', motion(1))])
+    assert tree.root_above('camera') == tree.root_above('/mast') == 'base'
+    assert tree.root_above('base') is None
+    assert tree.root_above('elsewhere') is None
+
+
+def test_the_root_of_a_circle_is_found_without_going_round():
+    tree = StaticTransforms()
+    tree.store([stamped('a', 'b', motion(0)), stamped('b', 'a', motion(1))])
+    tree.store([stamped('a', 'camera', motion(2))])
+    assert tree.root_above('camera') == 'b'
+    assert tree.root_above('a') == 'b'
 
 
 def test_transforms_that_are_not_finite_are_refused():
