@@ -12,9 +12,9 @@ from depth_ros.bags.static_transforms import (
     TransformGraph,
     edges_of,
     has_transforms,
-    plain_frame,
     read_static_transforms,
 )
+from depth_ros.frame_links import plain_frame
 from depth_ros.messages import stamp_ns
 from depth_ros.se3 import interpolated
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from depth_ros.bags.reader import BagReader
-from depth_ros.messages import transform_to_matrix
+from depth_ros.frame_links import plain_frame, read_link
 from depth_ros.se3 import inverse
 
 _STATIC = '/tf_static'
@@ -74,14 +74,5 @@ def edges_of(transforms: Iterable[Any]) -> dict[tuple[str, str], np.ndarray]:
     Raises:
         MessageError: a transform is not finite.
     """
-    return {
-        (plain_frame(t.header.frame_id), plain_frame(t.child_frame_id)): transform_to_matrix(
-            t.transform
-        )
-        for t in transforms
-    }
-
-
-def plain_frame(frame_id: str) -> str:
-    """A frame's name without the slash that ROS 1 may put before it."""
-    return frame_id.lstrip('/')
+    links = map(read_link, transforms)
+    return {(link.parent, link.child): link.parent_T_child for link in links}

@@ -10,9 +10,10 @@ import numpy as np
 
 from depth_ros.bag_messages import ODOMETRY, POSE
 from depth_ros.bags.reader import BagReader
-from depth_ros.bags.static_transforms import plain_frame, read_static_transforms
+from depth_ros.bags.static_transforms import read_static_transforms
 from depth_ros.bags.trajectory import read_trajectory
 from depth_ros.errors import BagError
+from depth_ros.frame_links import plain_frame
 from depth_ros.messages import NSEC, stamp_ns
 from depth_ros.se3 import axis_angle_to_matrix
 

@@ -195,7 +195,7 @@ class ConfiguredNode:
 
     def _follow(self, parameters: NodeParameters) -> None:
         """Open and close what only some parameters need."""
-        self._monitor.clear(Trouble.TF)
+        self._tell_of_transforms()
         if parameters.publish_tf and self._broadcaster is None:
             try:
                 self._broadcaster = TransformBroadcaster(self._node)
@@ -240,9 +240,14 @@ class ConfiguredNode:
             port.add_odometry(stamp_ns(message.header), pose)
 
     def _on_static_transforms(self, transforms: Iterable[TransformStamped]) -> None:
-        try:
-            self._transforms.store(transforms)
-        except MessageError as error:
-            self._monitor.report(Trouble.TF, Problem(Level.WARN, f'/tf_static: {error}'))
-        else:
+        self._transforms.store(transforms)
+        self._tell_of_transforms()
+
+    def _tell_of_transforms(self) -> None:
+        refused = self._transforms.refused
+        if not refused:
             self._monitor.clear(Trouble.TF)
+            return
+        what = f'/tf_static: {"; ".join(refused.values())}'
+        cure = 'mend what publishes that; the transforms of other frames are used'
+        self._monitor.report(Trouble.TF, Problem(Level.WARN, what, cure))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
+from depth_ros.frame_links import plain_frame
 from depth_ros.mounting import Mounting, body_frame_of
 from depth_ros.parameters import Extrinsics, NodeParameters
 from depth_ros.ros.static_transforms import StaticTransforms
@@ -36,7 +37,7 @@ def _own_body(camera_frame: str, transforms: StaticTransforms) -> Mounting:
     base_frame = body_frame_of(camera_frame)
     above_camera = transforms.root_above(camera_frame)
     above_base = transforms.root_above(base_frame)
-    if above_base is None and above_camera not in (None, base_frame.lstrip('/')):
+    if above_base is None and above_camera not in (None, plain_frame(base_frame)):
         above_base = above_camera  # which does not pass through the body
     return Mounting(
         base_frame, DEFAULT_BASE_T_CAM, above_base, joins_camera=above_camera is None

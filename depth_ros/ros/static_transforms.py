@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from depth_ros.errors import MessageError
-from depth_ros.messages import transform_to_matrix
+from depth_ros.frame_links import plain_frame, read_link
 from depth_ros.se3 import inverse
 
 
@@ -20,22 +20,30 @@ class StaticTransforms:
         """Start without any frame."""
         self._lock = threading.Lock()
         self._parents: dict[str, tuple[str, np.ndarray]] = {}
+        self._refused: dict[str, str] = {}
 
     def store(self, transforms: Iterable[Any]) -> None:
-        """Add geometry_msgs/TransformStamped messages; the newest of a child frame counts.
+        """Add geometry_msgs/TransformStamped messages; the newest sound one of a child counts.
 
-        Raises:
-            MessageError: a transform is not finite.
+        A damaged one costs no other, since what /tf_static has said it does not say again.
         """
-        added = {
-            transform.child_frame_id.lstrip('/'): (
-                transform.header.frame_id.lstrip('/'),
-                transform_to_matrix(transform.transform),
-            )
-            for transform in transforms
-        }
+        for transform in transforms:
+            child = plain_frame(transform.child_frame_id)
+            try:
+                link = read_link(transform)
+            except MessageError as error:
+                with self._lock:
+                    self._refused[child] = str(error)
+                continue
+            with self._lock:
+                self._parents[child] = (link.parent, link.parent_T_child)
+                self._refused.pop(child, None)
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """What is wrong with the newest transform of a frame, by that frame's name."""
         with self._lock:
-            self._parents.update(added)
+            return dict(self._refused)
 
     def find(self, target: str, source: str) -> np.ndarray | None:
         """target_T_source [4,4], which maps points of `source` into `target`.
@@ -57,9 +65,9 @@ class StaticTransforms:
 
         Of frames that go round in a circle, the one before the circle closes.
         """
-        root, passed = None, {frame.lstrip('/')}
+        root, passed = None, {plain_frame(frame)}
         with self._lock:
-            above = self._parents.get(frame.lstrip('/'))
+            above = self._parents.get(plain_frame(frame))
             while above is not None and above[0] not in passed:
                 root = above[0]
                 passed.add(root)
@@ -68,7 +76,7 @@ class StaticTransforms:
 
     def _ancestors(self, frame: str) -> dict[str, np.ndarray]:
         """ancestor_T_frame of the frame itself and all above it, nearest first."""
-        frame = frame.lstrip('/')
+        frame = plain_frame(frame)
         ancestor_T_frame = np.eye(4)
         found = {frame: ancestor_T_frame}
         while frame in self._parents:

@@ -496,9 +496,16 @@ def test_position_of_the_camera_comes_from_tf_static(network, peer, model):
         transform = TransformStamped(child_frame_id=FRAME)
         transform.header.frame_id = 'base_link'
         transform.transform.rotation.w = 1.0  # the base has optical axes: z is ahead
+        damaged = TransformStamped(child_frame_id='gripper')
+        damaged.transform.rotation.w = 0.0
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        peer.publish('/tf_static', TFMessage(transforms=[transform]), latched)
+        peer.publish('/tf_static', TFMessage(transforms=[damaged, transform]), latched)
         camera.send_until(odometry, 8)
+        assert peer.set_parameter('point_stride', 2).successful
+        camera.send_until(odometry)
+        told = peer.diagnosis()
+        assert "'gripper'" in told['wrong: tf']
+        assert 'wrong: odometry' not in told
     last = odometry[-1]
     assert last.child_frame_id == 'base_link'
     assert last.pose.pose.position.z > 0.1

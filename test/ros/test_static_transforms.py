@@ -66,8 +66,29 @@ def test_the_root_of_a_circle_is_found_without_going_round():
     assert tree.root_above('a') == 'b'
 
 
-def test_transforms_that_are_not_finite_are_refused():
-    broken = motion(0)
+def test_a_damaged_transform_costs_no_other_and_is_told_of_until_it_is_mended():
+    tree = StaticTransforms()
+    gripper, camera = stamped('base', '/gripper', motion(0)), stamped('base', 'camera', motion(1))
+    q = gripper.transform.rotation
+    q.x = q.y = q.z = q.w = 0.0
+    tree.store([gripper, camera, stamped('base', 'lidar', motion(2))])
+    np.testing.assert_allclose(tree.find('base', 'camera'), motion(1), atol=1e-9)
+    np.testing.assert_allclose(tree.find('base', 'lidar'), motion(2), atol=1e-9)
+    assert tree.find('base', 'gripper') is None
+    assert list(tree.refused) == ['gripper']
+    assert "'gripper' in 'base'" in tree.refused['gripper']
+    tree.store([stamped('base', 'mast', motion(3))])  # of another publisher
+    assert list(tree.refused) == ['gripper']
+    tree.store([stamped('base', 'gripper', motion(0))])
+    assert tree.refused == {}
+    np.testing.assert_allclose(tree.find('base', 'gripper'), motion(0), atol=1e-9)
+
+
+def test_what_was_known_of_a_frame_stays_when_a_damaged_transform_comes():
+    broken = motion(1)
     broken[0, 3] = np.nan
-    with pytest.raises(MessageError):
-        StaticTransforms().store([stamped('base', 'camera', broken)])
+    tree = StaticTransforms()
+    tree.store([stamped('base', 'camera', motion(0))])
+    tree.store([stamped('base', 'camera', broken)])
+    np.testing.assert_allclose(tree.find('base', 'camera'), motion(0), atol=1e-9)
+    assert 'nan' in tree.refused['camera']
