@@ -12,6 +12,7 @@ from depth_ros.errors import BagError
 from depth_ros.evaluation.evaluate import evaluate
 from depth_ros.evaluation.pages import to_json
 from depth_ros.evaluation.request import EvaluationRequest
+from depth_ros.messages import pose_to_matrix
 from depth_ros.model import ScaleKind
 from depth_ros.pipeline import DepthPipeline
 from depth_ros.scale import ScaleSettings, ScaleSource
@@ -55,6 +56,7 @@ def test_odometry_finds_the_factor(bag, doubled):
     assert scores.images < 20
     assert scores.coverage == pytest.approx(scores.images / 20)
     assert any('true path itself' in remark for remark in evaluation.remarks)
+    assert not any('/tf_static' in remark for remark in evaluation.remarks)
 
 
 def test_odometry_of_its_own_topic_is_no_circle(tmp_path, doubled):
@@ -75,6 +77,25 @@ def test_odometry_of_its_own_topic_is_no_circle(tmp_path, doubled):
     evaluation = run(doubled, bag, scale, odometry_topic='/truth', scale_odometry_topic='/wheels')
     assert evaluation.depth[0].stability.median_ratio == pytest.approx(1 / 0.9, rel=1e-3)
     assert not any('true path itself' in remark for remark in evaluation.remarks)
+
+
+def test_odometry_of_a_body_whose_place_is_not_known_is_told_of(tmp_path, capsys, doubled):
+    bag = tmp_path / 'bag'
+    with BagReader(recordings.write_recording(tmp_path / 'first', 12)) as reader, \
+            BagWriter(bag) as writer:
+        types = {topic.name: topic.type for topic in reader.topics}
+        for topic, stamp, message in reader.messages(list(types)):
+            writer.write(topic, types[topic], stamp, message)
+            if topic == '/truth':
+                writer.write('/wheels', types[topic], stamp, bag_messages.odometry(
+                    stamp, 'odom', 'base_link', pose_to_matrix(message.pose.pose)))
+    told = "'base_link', which /tf_static does not connect with 'camera'"
+    scale = ScaleSettings(ScaleSource.ODOMETRY)
+    evaluation = run(doubled, bag, scale, odometry_topic='/truth', scale_odometry_topic='/wheels')
+    assert any(told in remark for remark in evaluation.remarks)
+    assert main(['process', str(bag), '--model', str(doubled.path), '--scale-source', 'odometry',
+                 '--scale-odometry', '/wheels', '--out', str(tmp_path / 'out')]) == 0
+    assert told in capsys.readouterr().err
 
 
 def test_odometry_needs_odometry(tmp_path, doubled):

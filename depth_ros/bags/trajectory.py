@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from depth_ros.bags.reader import BagReader
-from depth_ros.bags.static_transforms import read_static_transforms
+from depth_ros.bags.static_transforms import plain_frame, read_static_transforms
 from depth_ros.errors import BagError, MessageError
 from depth_ros.messages import pose_to_matrix, stamp_ns
 
@@ -37,6 +37,19 @@ class Trajectory:
         if abs(int(self.stamps_ns[index]) - stamp_ns) > tolerance_ns:
             return None
         return self.world_T_cam[index]
+
+    def caveat(self, camera_frame: str) -> str:
+        """For people: where these are not the poses of the camera whose images name that frame.
+
+        Empty where they are, or where the messages do not say whose they are.
+        """
+        child = plain_frame(self.child_frame_id)
+        if child in ('', plain_frame(camera_frame)):
+            return ''
+        return (
+            f'odometry tells the pose of {child!r}, which /tf_static does not connect with '
+            f'{camera_frame!r}: it is taken for the pose of the camera, and turns spoil the metres'
+        )
 
 
 def read_trajectory(

@@ -12,6 +12,7 @@ gives the same bag, byte for byte.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -167,7 +168,11 @@ def _odometry(args: argparse.Namespace) -> OdometryFeed:
         if topic is None:
             raise BagError(f'{path} has no odometry to take metres from')
         camera_frame = reader.frame_of(topics.image)
-    return OdometryFeed(read_trajectory(path, topic, camera_frame))
+    trajectory = read_trajectory(path, topic, camera_frame)
+    caveat = trajectory.caveat(camera_frame)
+    if caveat:
+        print(f'warning: {caveat}', file=sys.stderr)
+    return OdometryFeed(trajectory)
 
 
 def _is_bag_folder(path: Path) -> bool:

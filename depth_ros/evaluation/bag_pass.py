@@ -78,6 +78,11 @@ class BagPass:
         self._topics = find_topics(request)
         self._true_path = _path(request, self._topics, self._topics.odometry)
         odometry = _scale_odometry(request, self._topics, self._true_path)
+        self._odometry_caveat = ''
+        if odometry is not None:
+            with BagReader(request.bag) as reader:
+                camera_frame = reader.frame_of(self._topics.camera.image)
+            self._odometry_caveat = odometry.caveat(camera_frame)
         self._runs = [ModelRun(pipeline, request, odometry) for pipeline in pipelines]
         estimating = next((one for one in pipelines if one.tells_fov), pipelines[0])
         self._focal = FocalEstimate(estimating)
@@ -183,6 +188,8 @@ class BagPass:
             remarks.append(f'No depth could be compared; metres: {run.scale.text}.')
         if run.scale.source is ScaleSource.ODOMETRY and not self._measures_scale_apart():
             remarks.append(_CIRCULAR)
+        if self._odometry_caveat:
+            remarks.append(f'Metres: {self._odometry_caveat}.')
         return tuple(remarks)
 
     def _measures_scale_apart(self) -> bool:

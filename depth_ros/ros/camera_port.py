@@ -38,6 +38,7 @@ from depth_ros.ros.inputs import Arrival, Inputs, image_topic
 from depth_ros.ros.monitor import CameraMonitor
 from depth_ros.ros.outputs import Audience, Outputs
 from depth_ros.ros.raw_image import RawImage
+from depth_ros.ros.robot_odometry import RobotPose, find_camera
 from depth_ros.ros.static_transforms import StaticTransforms
 from depth_ros.ros.survival import Caught
 from depth_ros.ros.transforms import TransformBroadcaster
@@ -51,6 +52,7 @@ _TROUBLE_OF = {
 }
 _OF_PICTURES = (Trouble.IMAGE, Trouble.CAMERA, Trouble.STAMP)
 _OF_COMPUTING = (Trouble.INFERENCE, Trouble.MEMORY)
+_PLACE_CURE = 'publish it, or set extrinsics to parameter and camera_in_base'
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class CameraPort:
         self._focal: FocalEstimate | None = None
         self._broadcaster: TransformBroadcaster | None = None
         self._rectifier: tuple[CameraModel, RectifyMode, Rectifier] | None = None
-        self._odometry: deque[tuple[int, np.ndarray]] = deque(maxlen=1000)
+        self._odometry: deque[RobotPose] = deque(maxlen=1000)
         self._reset_reason: str | None = None
         self._last_stamp_ns: int | None = None
         self._refusing = Caught(self.refuse)
@@ -202,6 +204,7 @@ class CameraPort:
         if self._track is not None:
             self._track.change_settings(parameters.track_settings(self.name))
         self._parameters = parameters
+        self._monitor.clear(Trouble.MOUNTING)  # whoever needs it still tells so again
 
     def broadcast(self, broadcaster: TransformBroadcaster | None) -> None:
         """Send odometry as transforms too, or no longer."""
@@ -211,9 +214,9 @@ class CameraPort:
         """Start a new odometry with the next frame."""
         self._reset_reason = reason
 
-    def add_odometry(self, stamp: int, odom_T_base: np.ndarray) -> None:
-        """Take in the robot's own odometry, a pose [4,4] at a stamp [ns]."""
-        self._odometry.append((stamp, odom_T_base))
+    def add_odometry(self, pose: RobotPose) -> None:
+        """Take in the robot's own odometry."""
+        self._odometry.append(pose)
 
     def refuse(self, error: Exception) -> None:
         """Count an image that is not answered, and tell why."""
@@ -348,13 +351,24 @@ class CameraPort:
         reason, self._reset_reason = self._reset_reason, None
         if reason is not None:
             track.reset(reason)
-        if not self._odometry:
-            return
-        mounting = self._mounting(self._parameters, frame_id)
         while self._odometry:
-            stamp, odom_T_base = self._odometry.popleft()
-            if mounting is not None:
-                track.add_odometry(stamp, odom_T_base @ mounting.base_T_cam)
+            self._tell_odometry(track, self._odometry.popleft(), frame_id)
+
+    def _tell_odometry(self, track: CameraTrack, pose: RobotPose, frame_id: str) -> None:
+        """Tell where the robot's odometry puts the camera.
+
+        A place that is not known is not taken for the robot's origin: on a turn, that would cost
+        tens of percents of the scale.
+        """
+        try:
+            child_T_cam = find_camera(
+                self._parameters, self.name, frame_id, pose.child_frame, self._transforms
+            )
+        except MessageError as error:
+            self._monitor.report(Trouble.MOUNTING, Problem(Level.WARN, str(error), _PLACE_CURE))
+            return
+        self._monitor.clear(Trouble.MOUNTING)
+        track.add_odometry(pose.stamp_ns, pose.odom_T_child @ child_T_cam)
 
     def _mounting(self, parameters: NodeParameters, frame_id: str) -> Mounting | None:
         """Where the camera sits, as far as that is known; depth is answered without it."""
@@ -398,8 +412,7 @@ class CameraPort:
             self._monitor.report(Trouble.ODOMETRY, Problem(Level.WARN, what))
         elif mounting is None:
             what = f'/tf_static does not connect {parameters.base_frame} and {header.frame_id}'
-            cure = 'publish it, or set extrinsics to parameter and camera_in_base'
-            self._monitor.report(Trouble.ODOMETRY, Problem(Level.WARN, what, cure))
+            self._monitor.report(Trouble.ODOMETRY, Problem(Level.WARN, what, _PLACE_CURE))
         else:
             odom_frame = parameters.odom_frame_of(self.name)
             self._outputs.publish_odometry(

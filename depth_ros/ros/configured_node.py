@@ -25,6 +25,7 @@ from depth_ros.ros.diagnostics import Diagnostics
 from depth_ros.ros.health import SHOWN_S, Level, Problem, Trouble
 from depth_ros.ros.model_swap import ModelSwap, check_scale
 from depth_ros.ros.processor import FrameProcessor
+from depth_ros.ros.robot_odometry import RobotPose
 from depth_ros.ros.static_transforms import StaticTransforms
 from depth_ros.ros.transforms import TransformBroadcaster, listen_to_static_transforms
 from depth_ros.ros.worker import Worker
@@ -236,8 +237,9 @@ class ConfiguredNode:
             self._monitor.report(Trouble.ODOMETRY, Problem(Level.WARN, f'odometry: {error}'))
             return
         self._monitor.clear(Trouble.ODOMETRY, older_than_s=SHOWN_S)
+        told = RobotPose(stamp_ns(message.header), message.child_frame_id, pose)
         for port in self._ports:
-            port.add_odometry(stamp_ns(message.header), pose)
+            port.add_odometry(told)
 
     def _on_static_transforms(self, transforms: Iterable[TransformStamped]) -> None:
         self._transforms.store(transforms)

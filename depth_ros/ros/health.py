@@ -34,6 +34,7 @@ class Trouble(enum.Enum):
     STAMP = 'stamp'
     ODOMETRY = 'odometry'
     TF = 'tf'
+    MOUNTING = 'mounting'
     INPUT = 'input'
     TRANSPORT = 'transport'
     INTERNAL = 'internal'

@@ -396,6 +396,38 @@ def test_scale_comes_from_odometry(network, peer, model):
     assert 1.4 < factor < 5.0
 
 
+def test_scale_waits_for_the_place_of_the_camera_in_the_frame_of_the_odometry(
+    network, peer, model
+):
+    TFMessage = pytest.importorskip('tf2_msgs.msg').TFMessage
+    depths = peer.collect(Image, 'depth/image')
+    camera = Camera(peer)
+
+    def drive() -> bool:
+        stamp = camera.stamp(camera.sent)
+        odometry = Odometry(child_frame_id='base_link')
+        odometry.header.stamp.sec, odometry.header.stamp.nanosec = divmod(stamp, SECOND)
+        odometry.pose.pose.position.x = 1.5 * (stamp - START) / SECOND
+        odometry.pose.pose.orientation.w = 1.0
+        peer.publish('odometry', odometry)
+        camera.send_until(depths)
+        return not np.isnan(as_array(depths[-1], np.float32)).any()
+
+    with network.depth_node(model=model, scale_source='odometry'):
+        told = peer.wait_diagnosis(lambda d: 'wrong: mounting' in d, drive)
+        assert "'base_link', which /tf_static" in told['wrong: mounting']
+        assert 'camera_in_base' in told['cure: mounting']
+        assert not any(drive() for _ in range(12))
+        transform = TransformStamped(child_frame_id=FRAME)
+        transform.header.frame_id = 'base_link'
+        transform.transform.translation.x = 1.0
+        transform.transform.rotation.w = 1.0
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        peer.publish('/tf_static', TFMessage(transforms=[transform]), latched)
+        wait_for(drive, 'a scale')
+        peer.wait_diagnosis(lambda d: 'wrong: mounting' not in d, drive)
+
+
 def wait_for_reliability(endpoints, topic, expected):
     """Each endpoint is discovered on its own, and nodes of tests before may still be known."""
 
