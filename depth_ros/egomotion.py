@@ -5,6 +5,10 @@ advances, about once in the interval that the network was trained on: the errors
 between do not add up. Right after it advanced, frames are still compared with the keyframe before,
 since a network answers poorly to motions much smaller than it ever saw.
 
+After a pause the path goes on where it was, as REP 105 wants it, and its covariance says that
+nobody knows where the camera went meanwhile. A new world begins where the old one has no meaning
+any more: stamps that go back, another camera, another scale, or because somebody asks for it.
+
 Frames are optical (x right, y down, z forward); the world is the camera's frame at the last reset.
 depth_ros.body_odometry turns the result into body axes.
 
@@ -38,6 +42,8 @@ _TOO_SOON = 0.5
 """Share of the interval before which the keyframe is too young to compare with."""
 _RELATIVE_FLOOR = 0.1
 """A translation is never known better than sigma_translation of this share of a typical one."""
+_GAP_INTERVALS = 3.0
+"""A pause of so many intervals of training is no gap, however long they are."""
 _LOST_VARIANCE = np.diag([1e4, 1e4, 1e4, 10.0, 10.0, 10.0])
 """What an unknown motion adds: 100 m and half a turn [m^2, rad^2]."""
 
@@ -84,14 +90,21 @@ class OdometryState:
     resets: int
     """Resets so far; whenever it grows, the world is a new one."""
     reset_reason: str
+    gaps: int
+    """Pauses in this world; no motion joins the path before one with that after it."""
+    gap_reason: str
 
     @property
     def text(self) -> str:
-        """For people: whether it follows, and why the world is not the first one."""
-        if not self.resets:
-            return self.tracking.value
-        anew = f'started anew {self.resets} times, last: {self.reset_reason}'
-        return f'{self.tracking.value}; {anew}'
+        """For people: whether it follows, why the world is not the first one, and what tore it."""
+        parts = [self.tracking.value]
+        if self.resets:
+            parts.append(f'started anew {self.resets} times, last: {self.reset_reason}')
+        if self.gaps:
+            parts.append(
+                f'uncertain since the path was torn {self.gaps} times, last: {self.gap_reason}'
+            )
+        return '; '.join(parts)
 
 
 @dataclass(frozen=True)
@@ -99,7 +112,8 @@ class OdometrySettings:
     """Limits of the odometry."""
 
     max_gap_s: float = 1.0
-    """A longer pause between frames starts a new world."""
+    """Over a longer pause between frames, unless it is short for the pose network, no motion is
+    asked for."""
     refine: bool = True
     """Make the network's motions exact with tracked features (depth_ros.motion_refinement)."""
 
@@ -133,8 +147,9 @@ class OdometryTracker:
         self._key: _Keyframe | None = None
         self._earlier: _Keyframe | None = None
         self._last_stamp_ns = 0
-        self._worlds = 0
-        self._reason = ''
+        self._skipped = False
+        self._worlds = self._gaps = 0
+        self._reason = self._gap_reason = ''
         self.advanced = False
 
     def reference(self, stamp_ns: int) -> Reference:
@@ -149,15 +164,29 @@ class OdometryTracker:
         return self._keyframe(reference).stamp_ns
 
     def break_before(self, stamp_ns: int) -> str | None:
-        """Why a frame of this stamp cannot be compared with the keyframe; None where it can."""
+        """Why a frame of this stamp has to `start` a new world; None where it has not."""
         if self._key is None:
             return self._reason or 'first frame'
         elapsed_s = (stamp_ns - self._last_stamp_ns) / NS_PER_S
         if elapsed_s < 0:
             return f'time went back by {-elapsed_s:.3f} s'
-        if elapsed_s > self.settings.max_gap_s:
-            return f'no frame for {elapsed_s:.1f} s'
         return None
+
+    def gap_before(self, stamp_ns: int) -> str | None:
+        """Why the path has to `resume` with a frame of this stamp, once `break_before` is None.
+
+        None where the motion since the keyframe can be told. A frame that shows what the keyframe
+        shows may `hold` after any pause.
+        """
+        elapsed_s = (stamp_ns - self._last_stamp_ns) / NS_PER_S
+        if elapsed_s <= max(self.settings.max_gap_s, _GAP_INTERVALS * self._spec.interval_s):
+            return None
+        what = 'nobody asked for odometry' if self._skipped else 'no frame was followed'
+        return f'{what} for {elapsed_s:.1f} s'
+
+    def skip(self) -> None:
+        """A frame came whose place nobody asked for."""
+        self._skipped = True
 
     def reset(self, reason: str) -> None:
         """Forget the world; the next frame starts a new one."""
@@ -168,10 +197,17 @@ class OdometryTracker:
         """Make this frame the keyframe and the origin of a new world."""
         self._worlds += 1
         self._reason = reason
+        self._gaps, self._gap_reason = 0, ''
         self._key, self._earlier = _Keyframe(stamp_ns), None
-        self._last_stamp_ns = stamp_ns
+        self._placed(stamp_ns)
         self.advanced = True
         return self._state(self._key, Tracking.STARTED, np.zeros(6), _LOST_VARIANCE)
+
+    def resume(self, stamp_ns: int, reason: str) -> OdometryState:
+        """Go on after a gap: where the path was, but nobody knows how far from the truth."""
+        self._gaps += 1
+        self._gap_reason = reason
+        return self.lose(stamp_ns, at_once=True)
 
     def hold(self, stamp_ns: int) -> OdometryState:
         """The frame shows what the keyframe shows: the camera stands still.
@@ -180,7 +216,8 @@ class OdometryTracker:
         """
         key = self._keyframe()
         self._earlier = None  # too long ago as soon as the camera moves again
-        key.stamp_ns = self._last_stamp_ns = stamp_ns
+        key.stamp_ns = stamp_ns
+        self._placed(stamp_ns)
         self.advanced = False
         return self._state(key, Tracking.STILL, np.zeros(6), np.eye(6) * _START_SIGMA**2)
 
@@ -193,7 +230,7 @@ class OdometryTracker:
         """
         key = self._keyframe()
         lost = _Keyframe(stamp_ns, key.world_T_cam, key.covariance + _LOST_VARIANCE)
-        self._last_stamp_ns = stamp_ns
+        self._placed(stamp_ns)
         elapsed_s = (stamp_ns - key.stamp_ns) / NS_PER_S
         self.advanced = at_once or elapsed_s >= 2.0 * self._spec.interval_s
         if self.advanced:
@@ -241,7 +278,7 @@ class OdometryTracker:
         )
         velocity = se3.matrix_to_motion(key_T_current)[[3, 4, 5, 0, 1, 2]] / elapsed_s
         velocity[:3] = key_T_current[:3, :3].T @ velocity[:3]
-        self._last_stamp_ns = stamp_ns
+        self._placed(stamp_ns)
         is_large = (
             length > _LARGE * self._spec.translation or turn > _LARGE * self._spec.rotation_rad
         )
@@ -252,6 +289,10 @@ class OdometryTracker:
             # After a large motion the next pair is large soon enough from the new keyframe.
             self._key, self._earlier = current, None if is_large else key
         return self._state(current, Tracking.MOVING, velocity, noise / elapsed_s**2)
+
+    def _placed(self, stamp_ns: int) -> None:
+        """A frame got its place."""
+        self._last_stamp_ns, self._skipped = stamp_ns, False
 
     def _is_plausible(self, turn: float, length: float, intervals: float) -> bool:
         limit = _IMPLAUSIBLE * max(1.0, intervals)
@@ -291,6 +332,8 @@ class OdometryTracker:
             tracking=tracking,
             resets=max(0, self._worlds - 1),
             reset_reason=self._reason,
+            gaps=self._gaps,
+            gap_reason=self._gap_reason,
         )
 
 

@@ -110,6 +110,11 @@ class CameraTrack:
         if self._tracker is not None:
             self._tracker.reset(reason)
 
+    def skip(self) -> None:
+        """A frame came whose motion nobody wanted; where that tears the path, odometry says so."""
+        if self._tracker is not None:
+            self._tracker.skip()
+
     def change_settings(self, settings: TrackSettings) -> None:
         """Use other settings from the next frame on.
 
@@ -173,6 +178,8 @@ class CameraTrack:
         clock.lap('resize')
         self._current.agreement = None
         tracker = self._tracker if self._needs_motion(wanted) else None
+        if tracker is None:
+            self.skip()
         comparison, previous = _Comparison.NONE, None
         if tracker is not None:
             comparison, previous = self._compare(tracker, frame.stamp_ns, camera)
@@ -275,6 +282,11 @@ class CameraTrack:
             return _Comparison.NONE, None
         reference = tracker.reference(stamp_ns)
         previous = self._keyframes[reference]
+        if tracker.gap_before(stamp_ns) is not None:
+            stayed = not is_blind(current.thumbnail) and stands_still(
+                previous.thumbnail, current.thumbnail
+            )
+            return _Comparison.STILL if stayed else _Comparison.NONE, None
         if is_blind(current.thumbnail):
             return _Comparison.BLIND, None
         if is_blind(previous.thumbnail):
@@ -296,6 +308,10 @@ class CameraTrack:
         reason = tracker.break_before(stamp_ns)
         if reason is not None:
             state = tracker.start(stamp_ns, reason)
+            return _Followed(odometry=state if scale.valid else None, is_keyframe=True)
+        gap = tracker.gap_before(stamp_ns)
+        if gap is not None and comparison is not _Comparison.STILL:
+            state = tracker.resume(stamp_ns, gap)
             return _Followed(odometry=state if scale.valid else None, is_keyframe=True)
         reference = tracker.reference(stamp_ns)
         previous, previous_ns = self._keyframes[reference], tracker.stamp_of(reference)

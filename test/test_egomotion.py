@@ -1,5 +1,7 @@
 """Keyframe odometry: paths, covariance, resets, and the way into body axes."""
 
+import dataclasses
+
 import graphs
 import numpy as np
 import pytest
@@ -209,7 +211,55 @@ def test_time_jumps_are_told():
     assert tracker.break_before(11 * STEP_NS) is None
     assert tracker.break_before(10 * STEP_NS) is None
     assert 'time went back by 0.050 s' in tracker.break_before(9 * STEP_NS)
-    assert 'no frame for 1.5 s' in tracker.break_before(40 * STEP_NS)
+    assert tracker.break_before(400 * STEP_NS) is None
+
+
+def test_a_pause_keeps_the_pose_and_says_how_uncertain_it_is():
+    tracker = OdometryTracker(SPEC)
+    before = follow(path(9, TURNING / 4), tracker)[-1]
+    late_ns = before.stamp_ns + 1_500_000_000
+    reason = tracker.gap_before(late_ns)
+    assert reason == 'no frame was followed for 1.5 s'
+    after = tracker.resume(late_ns, reason)
+    assert tracker.advanced
+    np.testing.assert_array_equal(after.world_T_cam, before.world_T_cam)
+    assert after.tracking is Tracking.LOST
+    assert np.linalg.eigvalsh(after.covariance - before.covariance).min() > 1.0
+    assert (after.resets, after.gaps) == (0, 1)
+    moved = tracker.update(late_ns + 4 * STEP_NS, TURNING, 1.0)
+    assert moved.tracking is Tracking.MOVING
+    expected = before.world_T_cam @ se3.motion_to_matrix(TURNING)
+    np.testing.assert_allclose(moved.world_T_cam, expected, atol=1e-9)
+    assert moved.covariance[0, 0] > 1e3
+    assert moved.text == f'moving; uncertain since the path was torn 1 times, last: {reason}'
+    fresh = tracker.start(late_ns + 5 * STEP_NS, 'asked for')
+    assert (fresh.resets, fresh.gaps) == (1, 0)
+    assert fresh.covariance[0, 0] < 1e-3
+
+
+def test_a_slow_camera_with_a_model_of_its_pace_has_no_gaps():
+    """1 Hz with 5 ms of jitter, and a frame that is lost now and then."""
+    spec = dataclasses.replace(SPEC, interval_s=1.0)
+    tracker = OdometryTracker(spec)
+    tracker.start(0, 'first frame')
+    stamps_ns = [round((i + 0.005 * (-1) ** i) * 1e9) for i in range(1, 20) if i % 5]
+    for stamp_ns in stamps_ns:
+        assert tracker.break_before(stamp_ns) is None
+        assert tracker.gap_before(stamp_ns) is None
+        elapsed = (stamp_ns - tracker.stamp_of(Reference.KEYFRAME)) / 1e9
+        state = tracker.update(stamp_ns, np.array([0, 0, 0, 0, 0, 0.05 * elapsed]), 1.0)
+    assert state.world_T_cam[2, 3] == pytest.approx(0.05 * stamps_ns[-1] / 1e9)
+    assert state.covariance[0, 0] < 1.0
+
+
+def test_a_pause_in_which_nobody_asked_is_told_as_such():
+    tracker = OdometryTracker(SPEC)
+    tracker.start(0, 'first frame')
+    tracker.skip()
+    assert tracker.gap_before(STEP_NS) is None
+    assert tracker.gap_before(12 * 10**9) == 'nobody asked for odometry for 12.0 s'
+    tracker.update(STEP_NS, TURNING / 4, 1.0)
+    assert tracker.gap_before(12 * 10**9) == 'no frame was followed for 11.9 s'
 
 
 def test_a_reset_is_counted_and_named():
@@ -239,6 +289,8 @@ def state_of(world_T_cam, **changes) -> OdometryState:
         'tracking': Tracking.MOVING,
         'resets': 0,
         'reset_reason': '',
+        'gaps': 0,
+        'gap_reason': '',
     }
     return OdometryState(**(values | changes))
 

@@ -10,7 +10,7 @@ import pytest
 import recordings
 from helpers import shared_bag
 
-from depth_ros.bags import Selection
+from depth_ros.bags import BagReader, BagWriter, Selection
 from depth_ros.camera import Intrinsics
 from depth_ros.cli.main import main
 from depth_ros.errors import BagError, CameraError, ConfigError
@@ -56,6 +56,22 @@ def test_a_model_that_tells_the_truth_has_no_error(model, bag):
     assert motion.direction_median_deg == pytest.approx(0.0, abs=1e-3)
     assert evaluation.motion.path_m == pytest.approx(1.1)
     assert evaluation.frames == 12
+
+
+def test_a_pause_of_the_recording_is_no_error_of_the_model(tmp_path, model):
+    bag = tmp_path / 'bag'
+    with BagReader(recordings.write_recording(tmp_path / 'first', 30)) as reader, \
+            BagWriter(bag) as writer:
+        types = {topic.name: topic.type for topic in reader.topics}
+        for topic, stamp, message in reader.messages(list(types)):
+            index = (stamp - recordings.START_NS) // recordings.PERIOD_NS
+            if topic != '/image' or not 8 <= index < 16:
+                writer.write(topic, types[topic], stamp, message)
+    evaluation = run(model, bag)
+    assert evaluation.frames == 22
+    assert evaluation.motion.frames == 14  # those after the pause
+    positions = evaluation.motion.model.positions
+    assert [position.rmse for position in positions] == pytest.approx([0, 0, 0], abs=1e-5)
 
 
 def test_a_wrong_unit_shows_without_scaling_and_not_with_it(tmp_path, bag):

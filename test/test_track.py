@@ -253,6 +253,50 @@ def test_time_going_back_starts_a_new_world(tmp_path):
     np.testing.assert_array_equal(state.world_T_cam, np.eye(4))
 
 
+def later(frame, seconds):
+    return dataclasses.replace(frame, stamp_ns=frame.stamp_ns + round(seconds * 1e9))
+
+
+def test_a_pause_between_frames_goes_on_where_the_path_was(tmp_path):
+    track = make_track(tmp_path)
+    sequence = frames(30)
+    before = [track.process(frame) for frame in sequence[:10]][-1].odometry
+    first, *rest = [track.process(later(f, 2.0)) for f in sequence[15:]]
+    resumed = first.odometry
+    assert resumed.text == (
+        'lost; uncertain since the path was torn 1 times, last: no frame was followed for 2.3 s'
+    )
+    np.testing.assert_array_equal(resumed.world_T_cam, before.world_T_cam)
+    assert first.motion is None
+    last = rest[-1].odometry
+    assert (last.tracking, last.resets) == (Tracking.MOVING, 0)
+    assert last.world_T_cam[2, 3] > before.world_T_cam[2, 3] + 0.1
+    assert min(e.odometry.covariance[0, 0] for e in [first, *rest]) > 1e3
+
+
+def test_a_pause_of_a_camera_that_stands_costs_nothing(tmp_path):
+    track = make_track(tmp_path)
+    sequence = frames(10)
+    before = [track.process(frame) for frame in sequence][-1].odometry
+    keyframe = track.process(later(sequence[-1], 0.15)).odometry  # of the same picture
+    state = track.process(later(sequence[-1], 60.0)).odometry
+    assert (state.tracking, state.gaps, state.resets) == (Tracking.STILL, 0, 0)
+    np.testing.assert_array_equal(state.world_T_cam, keyframe.world_T_cam)
+    assert state.covariance[0, 0] < 2 * before.covariance[0, 0] + 1e-3
+
+
+def test_frames_of_which_no_motion_was_wanted_are_the_reason_of_a_gap(tmp_path):
+    track = make_track(tmp_path)
+    sequence = frames(60)
+    for frame in sequence[:10]:
+        track.process(frame)
+    for frame in sequence[10:40]:
+        track.process(frame, Wanted(egomotion=False))
+    state = track.process(sequence[40]).odometry
+    assert (state.resets, state.gaps) == (0, 1)
+    assert state.gap_reason == 'nobody asked for odometry for 1.6 s'
+
+
 def test_another_camera_starts_a_new_world(tmp_path):
     track = make_track(tmp_path)
     sequence = frames(6)

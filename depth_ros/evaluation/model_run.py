@@ -77,12 +77,12 @@ class ModelRun:
         return Latency(float(p50), float(p95))
 
     def motion(self, truth: Trajectory) -> tuple[MotionEvaluation | None, Paths | None]:
-        """Score the longest stretch without a reset; nothing below two poses with truth."""
+        """Score the longest stretch without reset or gap; nothing below two poses with truth."""
         spec = self.pipeline.spec
         if spec.motion is None or not self._placed:
             return None, None
-        longest = Counter(state.resets for state in self._placed).most_common(1)[0][0]
-        stretch = [state for state in self._placed if state.resets == longest]
+        longest = Counter(map(_stretch, self._placed)).most_common(1)[0][0]
+        stretch = [state for state in self._placed if _stretch(state) == longest]
         stamps_ns = np.array([state.stamp_ns for state in stretch])
         ours, theirs = associate(stamps_ns, truth.stamps_ns, STAMP_TOLERANCE_NS)
         if len(ours) < 2:
@@ -93,6 +93,11 @@ class ModelRun:
         pairing = make_pairing(stamps_ns[ours], spec.motion.interval_s, alignment)
         aligned = align(predicted, true, alignment).apply_to_poses(predicted)
         return evaluate_motion(predicted, true, pairing), Paths(alignment, true, aligned)
+
+
+def _stretch(state: OdometryState) -> tuple[int, int]:
+    """Poses are joined by motions where this is the same: a pause says nothing of the model."""
+    return state.resets, state.gaps
 
 
 def _track_settings(spec: ModelSpec, request: EvaluationRequest) -> TrackSettings:

@@ -123,6 +123,7 @@ class CameraPort:
         self._rectifier: tuple[CameraModel, RectifyMode, Rectifier] | None = None
         self._odometry: deque[RobotPose] = deque(maxlen=1000)
         self._reset_reason: str | None = None
+        self._dropped = False
         self._last_stamp_ns: int | None = None
         self._refusing = Caught(self.refuse)
         monitor.scale_text = monitor.focal_text = 'no frame yet'
@@ -239,6 +240,7 @@ class CameraPort:
     def drop(self) -> None:
         """Count an image that is not answered since nobody wants it."""
         self._monitor.counters.count(unwanted=1)
+        self._dropped = True
         self._monitor.clear(*_OF_PICTURES, *_OF_COMPUTING, older_than_s=SHOWN_S)
 
     def prepare(self, arrival: Arrival) -> Job | None:
@@ -351,6 +353,9 @@ class CameraPort:
         reason, self._reset_reason = self._reset_reason, None
         if reason is not None:
             track.reset(reason)
+        dropped, self._dropped = self._dropped, False
+        if dropped:
+            track.skip()
         while self._odometry:
             self._tell_odometry(track, self._odometry.popleft(), frame_id)
 

@@ -585,6 +585,30 @@ def test_time_that_goes_back_resets_the_odometry(network, peer, model):
         assert odometry[-1].pose.pose.position.x < 0.05
 
 
+def test_odometry_that_nobody_asked_for_goes_on_where_it_was_and_says_so(network, peer, model):
+    depths = peer.collect(Image, 'depth/image')
+    known: list[Odometry] = []
+    again: list[Odometry] = []
+    camera = Camera(peer)
+    with network.depth_node(model=model):
+        listener = peer.node.create_subscription(Odometry, 'odom', known.append, RELIABLE)
+        camera.send_until(known, 8)
+        peer.node.destroy_subscription(listener)
+        wait_for(lambda: peer.node.count_subscribers('odom') == 0, 'nobody to listen')
+        camera.send_until(depths, 5)  # the node may have known of the listener a little longer
+        camera.sent += 30
+        camera.send_until(depths, 2)
+        camera.sent += 30
+        peer.node.create_subscription(Odometry, 'odom', again.append, RELIABLE)
+        camera.send_until(again)
+        told = peer.wait_diagnosis(lambda d: 'torn 1 times' in d['odometry'], camera.send)
+    assert 'nobody asked for odometry for' in told['odometry']
+    assert 'started anew' not in told['odometry']
+    first = again[0].pose
+    assert first.pose.position.x >= known[-1].pose.pose.position.x - 1e-9 > 0.1
+    assert first.covariance[0] > 1e3
+
+
 def test_a_loop_of_the_bag_resets_the_odometry_by_the_stamps_alone(network, peer, model):
     odometry = peer.collect(Odometry, 'odom')
     camera = Camera(peer)
