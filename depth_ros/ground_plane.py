@@ -20,6 +20,9 @@ MAX_SPREAD = 0.2
 LEVEL = (0.0, 1.0, 0.0)
 """Gravity's direction in the optical frame of a level camera."""
 
+Direction = tuple[float, float, float]
+"""Unit vector in a camera's optical frame."""
+
 _SAMPLES_ACROSS = 96
 
 _LEFT, _RIGHT, _UP, _DOWN = (0, -1), (0, 1), (-1, 0), (1, 0)
@@ -32,8 +35,18 @@ _TURNS = (
 """Pairs of neighbours (row, column), each a quarter turn in the same sense."""
 
 
+def down_of(base_T_cam: np.ndarray) -> Direction:
+    """Gravity's direction in the optical frame of a camera on a body that stands upright.
+
+    Args:
+        base_T_cam: float64 [4,4], the optical frame in the body's frame, whose z is up.
+    """
+    x, y, z = (-base_T_cam[2, :3]).tolist()
+    return x, y, z
+
+
 def height_above_ground(
-    depth: np.ndarray, rays: np.ndarray, down: tuple[float, float, float] = LEVEL
+    depth: np.ndarray, rays: np.ndarray, down: Direction = LEVEL
 ) -> float | None:
     """Median distance of the ground's surface from the camera, measured along its normals.
 

@@ -19,7 +19,7 @@ from depth_ros.camera import RectifyMode
 from depth_ros.camera_names import check_names
 from depth_ros.egomotion import OdometrySettings
 from depth_ros.errors import ConfigError
-from depth_ros.ground_plane import LEVEL
+from depth_ros.ground_plane import down_of
 from depth_ros.model import DEFAULT_MODEL
 from depth_ros.mounting import base_T_camera
 from depth_ros.parameter_entry import Meaning, TableEntry, Value
@@ -160,7 +160,10 @@ class NodeParameters:
     camera_height: float = field(
         default=1.0,
         metadata=_meaning(
-            'Camera above the ground [m], for scale_source camera_height.', 0.01, 100.0
+            'Camera above the ground [m], for scale_source camera_height. Its tilt is that in '
+            'base_frame; without one the camera is taken for level, within 5 deg.',
+            0.01,
+            100.0,
         ),
     )
     min_confidence: float = field(
@@ -272,10 +275,9 @@ class NodeParameters:
 
     def track_settings(self, camera: str = '') -> TrackSettings:
         """How frames of a camera become depth in metres."""
-        down = LEVEL
+        down = None  # the tilt is not known, or /tf_static will tell it
         if self.extrinsics is Extrinsics.PARAMETER:
-            x, y, z = (-self.base_T_camera(camera)[2, :3]).tolist()
-            down = (x, y, z)
+            down = down_of(self.base_T_camera(camera))
         scale = ScaleSettings(
             source=self.scale_source,
             factor=self.scale_factor,

@@ -13,7 +13,7 @@ import numpy as np
 
 from depth_ros import se3
 from depth_ros.errors import ConfigError
-from depth_ros.ground_plane import LEVEL, height_above_ground
+from depth_ros.ground_plane import LEVEL, MAX_TILT_RAD, Direction, height_above_ground
 from depth_ros.model_spec import ModelSpec, ScaleKind
 
 
@@ -41,8 +41,9 @@ class ScaleSettings:
     """FIXED: metres per unit of the model."""
     camera_height_m: float = 1.0
     """CAMERA_HEIGHT: the optical centre's height over the ground [m]."""
-    down: tuple[float, float, float] = LEVEL
-    """CAMERA_HEIGHT: unit vector of gravity in the camera's optical frame."""
+    down: Direction | None = None
+    """CAMERA_HEIGHT: unit vector of gravity in the camera's optical frame; None: it is not known,
+    and the camera is taken for level until it is told."""
     min_translation_m: float = 0.05
     """ODOMETRY: shorter motions say too little; they are joined until they reach this."""
     max_rotation_rad: float = math.radians(5.0)
@@ -58,7 +59,7 @@ class ScaleSettings:
             value = getattr(self, name)
             if not math.isfinite(value) or value <= 0:
                 raise ConfigError(f'scale: {name} is {value}, not a positive number')
-        if not math.isclose(math.hypot(*self.down), 1.0, abs_tol=1e-3):
+        if self.down is not None and not math.isclose(math.hypot(*self.down), 1.0, abs_tol=1e-3):
             raise ConfigError(f'scale: down is {self.down}, not a vector of length 1')
 
 
@@ -96,6 +97,9 @@ class Scale:
     def add_odometry(self, stamp_ns: int, odom_T_cam: np.ndarray) -> None:
         """See the camera's pose [4,4] by an external odometry, in metres."""
 
+    def tell_down(self, down: Direction) -> None:
+        """Learn which way gravity pulls in the camera's optical frame."""
+
     def reset(self) -> None:
         """Forget the moments seen, after a jump in time; the factor stays."""
 
@@ -108,14 +112,24 @@ class HeightScale(Scale):
 
     def __init__(self, settings: ScaleSettings) -> None:
         """Begin without a factor."""
-        super().__init__(_unknown(settings.source, 'no ground plane seen yet'))
         self._settings = settings
+        self._down = settings.down
+        super().__init__(self._unseen())
         self._factors: deque[float] = deque(maxlen=self._WINDOW)
         self._rejected = 0
 
+    def tell_down(self, down: Direction) -> None:
+        """See Scale; what was taken for ground by another direction counts no longer."""
+        if down == self._down:
+            return
+        self._down = down
+        self._factors.clear()
+        if not self._state.valid:
+            self._state = self._unseen()
+
     def observe_depth(self, depth: np.ndarray, rays: np.ndarray) -> None:
         """See Scale; a frame without ground changes nothing."""
-        seen = height_above_ground(depth, rays, self._settings.down)
+        seen = height_above_ground(depth, rays, self._down or LEVEL)
         if seen is None:
             return
         factor = self._settings.camera_height_m / seen
@@ -129,8 +143,21 @@ class HeightScale(Scale):
         self._rejected = 0
         self._factors.append(factor)
         median = float(np.median(self._factors))
-        text = f'camera height {self._settings.camera_height_m:g} m: factor {median:.4g}'
+        height_m = self._settings.camera_height_m
+        text = f'camera height {height_m:g} m: factor {median:.4g}, {self._tilt_text()}'
         self._state = ScaleState(median, self._settings.source, True, text)
+
+    def _unseen(self) -> ScaleState:
+        why = f'no ground plane seen yet, {self._tilt_text()}'
+        if self._down is None:
+            why += f'; more than {math.degrees(MAX_TILT_RAD):g} deg of it hide the ground'
+        return _unknown(self._settings.source, why)
+
+    def _tilt_text(self) -> str:
+        if self._down is None:
+            return 'taking the camera for level since its tilt is not known'
+        cosine = min(1.0, float(np.dot(self._down, LEVEL)))
+        return f'camera tilted by {math.degrees(math.acos(cosine)):.1f} deg'
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from depth_ros.depth_pipeline import DepthPipeline, Frame, NetworkAnswer, Questi
 from depth_ros.egomotion import Motion, OdometryState, OdometryTracker, Reference, Tracking
 from depth_ros.estimate import DepthEstimate, Estimate, OutputSize, TrackSettings, Wanted
 from depth_ros.grids import CameraGrid, Grid, NetworkGrid
+from depth_ros.ground_plane import Direction
 from depth_ros.motion_refinement import MotionRefiner
 from depth_ros.scale import ScaleSource, ScaleState, make_scale
 from depth_ros.standstill import is_blind, stands_still, thumbnail
@@ -140,6 +141,14 @@ class CameraTrack:
             odom_T_cam: float64 [4,4] of the optical frame in any fixed frame, in metres.
         """
         self._scale.add_odometry(stamp_ns, odom_T_cam)
+
+    def tell_down(self, down: Direction) -> None:
+        """Tell how the camera is tilted, for scale source CAMERA_HEIGHT.
+
+        Args:
+            down: unit vector of gravity in the optical frame.
+        """
+        self._scale.tell_down(down)
 
     def process(self, frame: Frame, wanted: Wanted | None = None) -> Estimate:
         """Estimate one frame; frames come in the order of their stamps.

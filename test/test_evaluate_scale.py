@@ -104,14 +104,12 @@ def test_odometry_needs_odometry(tmp_path, doubled):
         run(doubled, bag, ScaleSettings(ScaleSource.ODOMETRY))
 
 
-def test_camera_height_scales_a_floor(tmp_path):
-    """A level floor 1.2 m below the camera, answered in a third of its metres."""
-    v = np.arange(48)[:, None] - recordings.CAMERA.cy
-    floor_m = np.broadcast_to(np.where(v > 4, 1.2 * 50.0 / np.maximum(v, 4.0), 20.0), (48, 64))
+def write_floor(folder, floor_m):
+    """A bag whose every frame has that depth, and a model that answers a third of its metres."""
     spec = graphs.spec(scale=ScaleKind.UP_TO_SCALE)
-    model = graphs.write_model(tmp_path / 'third', spec,
+    model = graphs.write_model(folder / 'third', spec,
                                graphs.flat_depth_graph(spec, floor_m / 3.0))
-    bag = tmp_path / 'bag'
+    bag = folder / 'bag'
     with BagWriter(bag) as writer:
         for index in range(4):
             stamp = recordings.stamp_of(index)
@@ -125,10 +123,36 @@ def test_camera_height_scales_a_floor(tmp_path):
                  bag_messages.image(stamp, 'camera', floor_m.astype(np.float32), '32FC1')),
             ):
                 writer.write(topic, kind, stamp, message)
+    return bag, model
+
+
+def test_camera_height_scales_a_floor(tmp_path):
+    """A level floor 1.2 m below the camera."""
+    v = np.arange(48)[:, None] - recordings.CAMERA.cy
+    floor_m = np.broadcast_to(np.where(v > 4, 1.2 * 50.0 / np.maximum(v, 4.0), 20.0), (48, 64))
+    bag, model = write_floor(tmp_path, floor_m)
     settings = ScaleSettings(ScaleSource.CAMERA_HEIGHT, camera_height_m=1.2)
     evaluation = run(model, bag, settings)
     assert evaluation.scale.factor == pytest.approx(3.0, rel=0.02)
     assert evaluation.depth[0].unscaled.abs_rel < 0.02
+
+
+def test_camera_pitch_finds_the_floor_of_a_camera_that_looks_down(tmp_path, capsys):
+    pitch_rad = np.radians(20.0)
+    slope = (np.arange(48) - recordings.CAMERA.cy) / 50.0 * np.cos(pitch_rad) + np.sin(pitch_rad)
+    row_m = np.where(slope > 0.06, 1.2 / np.maximum(slope, 0.06), 20.0)
+    floor_m = np.broadcast_to(row_m[:, None], (48, 64))
+    bag, model = write_floor(tmp_path, floor_m)
+    command = ['process', str(bag), '--model', str(model.path), '--scale-source', 'camera_height',
+               '--camera-height', '1.2']
+    for name, options in (('level', []), ('pitched', ['--camera-pitch', '20'])):
+        assert main([*command, *options, '--out', str(tmp_path / name)]) == 0
+    _, level_m = next(read_depth(tmp_path / 'level', '/depth/image'))
+    _, pitched_m = next(read_depth(tmp_path / 'pitched', '/depth/image'))
+    assert np.isnan(level_m).all()
+    np.testing.assert_allclose(pitched_m, floor_m, rtol=0.02)
+    assert main([*command, '--camera-pitch', '200', '--out', str(tmp_path / 'no')]) == 2
+    assert '--camera-pitch is 200.0, allowed: -90 to 90' in capsys.readouterr().err
 
 
 def test_a_scale_that_is_never_found_leaves_nothing_to_compare(bag, doubled):

@@ -98,6 +98,8 @@ def test_a_camera_that_looks_down_knows_where_down_is():
     # Looking 30 degrees below the horizon, down is partly ahead: y down, z forward.
     expected = (0.0, math.cos(math.radians(30)), math.sin(math.radians(30)))
     assert pitched.track_settings().scale.down == pytest.approx(expected)
+    by_tf = dataclasses.replace(pitched, extrinsics=Extrinsics.TF_STATIC, base_frame='base_link')
+    assert by_tf.track_settings().scale.down is None
 
 
 def test_cameras_have_names_places_and_frames_of_their_own():

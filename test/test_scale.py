@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from depth_ros import se3
 from depth_ros.camera import Intrinsics
 from depth_ros.errors import ConfigError
-from depth_ros.ground_plane import height_above_ground
+from depth_ros.ground_plane import down_of, height_above_ground
 from depth_ros.model import ScaleKind
+from depth_ros.mounting import base_T_camera
 from depth_ros.scale import ScaleSettings, ScaleSource, make_scale
 
 CAMERA = Intrinsics(200, 200, 127.5, 95.5, 256, 192)
@@ -96,6 +97,38 @@ def test_camera_height_is_unknown_until_ground_is_seen():
     kept = scale.state
     scale.observe_depth(np.full((192, 256), 2.0, np.float32), CAMERA.rays())
     assert scale.state == kept
+
+
+def tilted(degrees):
+    """Gravity in a camera that looks down by so much."""
+    return down_of(base_T_camera((0, 0, 1, 0, math.radians(degrees), 0)))
+
+
+@pytest.mark.parametrize('degrees', [6, 15, 30])
+def test_camera_height_of_a_tilted_camera_needs_its_tilt(degrees):
+    scale = height_scale()
+    depth = floor_depth(0.5, tilted(degrees))
+    scale.observe_depth(depth, CAMERA.rays())
+    assert not scale.state.valid
+    assert 'taking the camera for level since its tilt is not known' in scale.state.text
+    assert 'more than 5 deg' in scale.state.text
+    scale.tell_down(tilted(degrees))
+    assert scale.state.text.endswith(f'seen yet, camera tilted by {degrees:.1f} deg')
+    scale.observe_depth(depth, CAMERA.rays())
+    assert scale.state.factor == pytest.approx(3.0, rel=0.01)
+    assert scale.state.text.endswith(f'camera tilted by {degrees:.1f} deg')
+
+
+def test_another_tilt_keeps_the_factor_but_not_what_it_was_the_median_of():
+    scale = height_scale()
+    for _ in range(20):
+        scale.observe_depth(floor_depth(0.5), CAMERA.rays())
+    scale.tell_down(tilted(15))
+    assert scale.state.factor == pytest.approx(3.0, rel=0.01)
+    scale.observe_depth(floor_depth(0.6, tilted(15)), CAMERA.rays())
+    scale.tell_down(tilted(15))  # again, as the node does with every frame
+    scale.observe_depth(floor_depth(0.6, tilted(15)), CAMERA.rays())
+    assert scale.state.factor == pytest.approx(2.5, rel=0.01)
 
 
 def test_twice_the_depth_is_half_the_factor():

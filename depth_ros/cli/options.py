@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 
 from depth_ros.backends import (
@@ -15,7 +16,10 @@ from depth_ros.backends import (
 from depth_ros.bags import Selection
 from depth_ros.camera import RectifyMode
 from depth_ros.cli.progress import PrintedLoading
+from depth_ros.errors import ConfigError
+from depth_ros.ground_plane import down_of
 from depth_ros.model import DEFAULT_MODEL, Model
+from depth_ros.mounting import base_T_camera
 from depth_ros.pipeline import DepthPipeline
 from depth_ros.scale import ScaleSettings, ScaleSource
 
@@ -163,6 +167,9 @@ def add_scale_options(
     group.add_argument('--camera-height', type=float, default=1.0, metavar='M',
                        help='--scale-source camera_height: metres above the ground (default: '
                             '%(default)s)')
+    group.add_argument('--camera-pitch', type=float, metavar='DEG',
+                       help='--scale-source camera_height: how far it looks down; off by more '
+                            'than 5 degrees, no ground is found (default: taken for level)')
     group.add_argument('--scale-odometry', metavar='TOPIC',
                        help='--scale-source odometry: nav_msgs/Odometry (default: the only one)')
 
@@ -171,9 +178,15 @@ def scale_settings_of(args: argparse.Namespace) -> ScaleSettings | None:
     """Return what the options of add_scale_options say; None: what fits the model.
 
     Raises:
-        ConfigError: a value is not positive.
+        ConfigError: a value is not positive, or an angle is none.
     """
     if args.scale_source is None:
         return None
+    down = None
+    if args.camera_pitch is not None:
+        if not -90.0 <= args.camera_pitch <= 90.0:
+            raise ConfigError(f'--camera-pitch is {args.camera_pitch}, allowed: -90 to 90 degrees')
+        pitch_rad = math.radians(args.camera_pitch)
+        down = down_of(base_T_camera((0.0, 0.0, 0.0, 0.0, pitch_rad, 0.0)))
     return ScaleSettings(source=ScaleSource(args.scale_source), factor=args.scale_factor,
-                         camera_height_m=args.camera_height)
+                         camera_height_m=args.camera_height, down=down)

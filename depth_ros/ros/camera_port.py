@@ -19,6 +19,7 @@ from depth_ros.camera import CameraModel, Intrinsics, Rectifier, RectifyMode
 from depth_ros.depth_pipeline import NetworkAnswer
 from depth_ros.errors import BackendError, CameraError, DepthRosError, MessageError
 from depth_ros.focal_estimate import FocalEstimate
+from depth_ros.ground_plane import down_of
 from depth_ros.messages import NSEC, image_to_rgb, stamp_ns
 from depth_ros.mounting import Mounting
 from depth_ros.parameters import NodeParameters
@@ -53,6 +54,10 @@ _TROUBLE_OF = {
 _OF_PICTURES = (Trouble.IMAGE, Trouble.CAMERA, Trouble.STAMP)
 _OF_COMPUTING = (Trouble.INFERENCE, Trouble.MEMORY)
 _PLACE_CURE = 'publish it, or set extrinsics to parameter and camera_in_base'
+_TILT_CURE = (
+    'let it see level ground in the lower half of its image; where it is tilted, name base_frame '
+    'and let /tf_static place it there, or set extrinsics to parameter and camera_in_base'
+)
 
 
 @dataclass(frozen=True)
@@ -356,8 +361,24 @@ class CameraPort:
         dropped, self._dropped = self._dropped, False
         if dropped:
             track.skip()
+        if self._parameters.scale_source is ScaleSource.CAMERA_HEIGHT:
+            self._tell_down(track, frame_id)
         while self._odometry:
             self._tell_odometry(track, self._odometry.popleft(), frame_id)
+
+    def _tell_down(self, track: CameraTrack, frame_id: str) -> None:
+        """Tell how the camera is tilted, where base_frame says what is upright."""
+        base_frame = self._parameters.base_frame
+        if not base_frame:
+            return
+        mounting = self._mounting(self._parameters, frame_id)
+        if mounting is None:
+            what = f'/tf_static does not connect {base_frame!r} and {frame_id!r}'
+            problem = Problem(Level.WARN, f'{what}: the camera is taken for level', _PLACE_CURE)
+            self._monitor.report(Trouble.MOUNTING, problem)
+            return
+        self._monitor.clear(Trouble.MOUNTING)
+        track.tell_down(down_of(mounting.base_T_cam))
 
     def _tell_odometry(self, track: CameraTrack, pose: RobotPose, frame_id: str) -> None:
         """Tell where the robot's odometry puts the camera.
@@ -440,7 +461,8 @@ class CameraPort:
         self._monitor.scale_text = scale.text
         if not scale.valid:
             what = f'depth is NaN until the scale is known; {scale.text}'
-            self._monitor.report(Trouble.SCALE, Problem(Level.WARN, what))
+            cure = _TILT_CURE if scale.source is ScaleSource.CAMERA_HEIGHT else ''
+            self._monitor.report(Trouble.SCALE, Problem(Level.WARN, what, cure))
         elif scale.source is ScaleSource.NONE:
             self._monitor.report(Trouble.SCALE, Problem(Level.WARN, f'scale {scale.text}'))
         else:

@@ -28,6 +28,9 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
 
+from depth_ros.messages import matrix_to_quaternion
+from depth_ros.mounting import base_T_camera
+
 
 def test_answers_with_depth_of_the_picture_in_its_stamp_and_frame(network, peer, model):
     depths = peer.collect(Image, 'depth/image')
@@ -426,6 +429,39 @@ def test_scale_waits_for_the_place_of_the_camera_in_the_frame_of_the_odometry(
         peer.publish('/tf_static', TFMessage(transforms=[transform]), latched)
         wait_for(drive, 'a scale')
         peer.wait_diagnosis(lambda d: 'wrong: mounting' not in d, drive)
+
+
+def test_the_tilt_that_camera_height_needs_comes_from_tf_static(network, peer, tmp_path):
+    """A camera that looks 20 degrees down to a floor half a unit below it."""
+    TFMessage = pytest.importorskip('tf2_msgs.msg').TFMessage
+    pitch_rad = np.radians(20.0)
+    rows = (np.arange(graphs.HEIGHT) - (graphs.HEIGHT - 1) / 2) / (60.0 * graphs.WIDTH / WIDTH)
+    slope = rows * np.cos(pitch_rad) + np.sin(pitch_rad)
+    floor = np.where(slope > 0.02, 0.5 / np.maximum(slope, 0.02), 25.0)
+    profile = np.repeat(floor[:, None], graphs.WIDTH, axis=1)
+    model = graphs.write_model(
+        tmp_path / 'floor', depth=graphs.flat_depth_graph(graphs.spec(), profile)
+    ).path
+    depths = peer.collect(Image, 'depth/image')
+    camera = Camera(peer)
+    parameters = {'scale_source': 'camera_height', 'camera_height': 1.5, 'base_frame': 'base_link'}
+    with network.depth_node(model=model, **parameters):
+        told = peer.wait_diagnosis(lambda d: 'wrong: mounting' in d, camera.send)
+        assert "'base_link' and 'camera_optical_frame'" in told['wrong: mounting']
+        assert 'taking the camera for level' in told['wrong: scale']
+        assert 'camera_in_base' in told['cure: scale']
+        camera.send_until(depths)
+        assert np.isnan(as_array(depths[-1], np.float32)).all()
+        transform = TransformStamped(child_frame_id=FRAME)
+        transform.header.frame_id = 'base_link'
+        q = transform.transform.rotation
+        pitched = base_T_camera((0.0, 0.0, 1.5, 0.0, float(pitch_rad), 0.0))
+        q.x, q.y, q.z, q.w = matrix_to_quaternion(pitched[:3, :3])
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        peer.publish('/tf_static', TFMessage(transforms=[transform]), latched)
+        told = peer.wait_diagnosis(lambda d: 'factor 3' in d['scale'], camera.send)
+        assert 'camera tilted by 20.0 deg' in told['scale']
+        peer.wait_diagnosis(lambda d: 'wrong: mounting' not in d, camera.send)
 
 
 def wait_for_reliability(endpoints, topic, expected):
