@@ -199,7 +199,7 @@ class CameraPort:
         """Use another model's track and other parameters from the next frame on."""
         self._track = track
         self._focal = None if track is None else FocalEstimate(track.pipeline)
-        self._parameters = parameters
+        self._follow_parameters(parameters)
 
     def apply(self, parameters: NodeParameters) -> None:
         """Use other parameters from the next frame on.
@@ -209,8 +209,11 @@ class CameraPort:
         """
         if self._track is not None:
             self._track.change_settings(parameters.track_settings(self.name))
+        self._follow_parameters(parameters)
+
+    def _follow_parameters(self, parameters: NodeParameters) -> None:
         self._parameters = parameters
-        self._monitor.clear(Trouble.MOUNTING)  # whoever needs it still tells so again
+        self._monitor.clear(Trouble.MOUNTING)  # what still needs the place tells so again
 
     def broadcast(self, broadcaster: TransformBroadcaster | None) -> None:
         """Send odometry as transforms too, or no longer."""
@@ -363,6 +366,8 @@ class CameraPort:
             track.skip()
         if self._parameters.scale_source is ScaleSource.CAMERA_HEIGHT:
             self._tell_down(track, frame_id)
+        if self._parameters.scale_source is not ScaleSource.ODOMETRY:
+            self._odometry.clear()  # what came before the source changed
         while self._odometry:
             self._tell_odometry(track, self._odometry.popleft(), frame_id)
 

@@ -421,6 +421,11 @@ def test_scale_waits_for_the_place_of_the_camera_in_the_frame_of_the_odometry(
         assert "'base_link', which /tf_static" in told['wrong: mounting']
         assert 'camera_in_base' in told['cure: mounting']
         assert not any(drive() for _ in range(12))
+        assert peer.set_parameter('scale_source', 'model').successful
+        for _ in range(3):
+            camera.send_until(depths)
+        peer.wait_diagnosis(lambda d: 'wrong: mounting' not in d, camera.send)
+        assert peer.set_parameter('scale_source', 'odometry').successful
         transform = TransformStamped(child_frame_id=FRAME)
         transform.header.frame_id = 'base_link'
         transform.transform.translation.x = 1.0
@@ -446,7 +451,9 @@ def test_the_tilt_that_camera_height_needs_comes_from_tf_static(network, peer, t
     camera = Camera(peer)
     parameters = {'scale_source': 'camera_height', 'camera_height': 1.5, 'base_frame': 'base_link'}
     with network.depth_node(model=model, **parameters):
-        told = peer.wait_diagnosis(lambda d: 'wrong: mounting' in d, camera.send)
+        told = peer.wait_diagnosis(
+            lambda d: 'wrong: mounting' in d and 'wrong: scale' in d, camera.send
+        )
         assert "'base_link' and 'camera_optical_frame'" in told['wrong: mounting']
         assert 'taking the camera for level' in told['wrong: scale']
         assert 'camera_in_base' in told['cure: scale']
