@@ -33,8 +33,7 @@ def find_camera(
     """Where a camera sits in the frame whose pose odometry tells.
 
     Odometry that does not say whose pose it tells is that of base_frame; where that is not named
-    either, it is the camera's, in body axes, or with extrinsics parameter that of the body on
-    which the parameter places the camera.
+    either, it is the camera's, in body axes.
 
     Args:
         parameters: as they are now.
@@ -52,7 +51,7 @@ def find_camera(
     child_frame = child_frame or parameters.base_frame
     frame, frame_T_cam = camera_frame, np.eye(4)
     if parameters.extrinsics is Extrinsics.PARAMETER:
-        frame = parameters.base_frame or child_frame
+        frame = parameters.base_frame
         frame_T_cam = parameters.base_T_camera(camera)
     elif not child_frame:
         return DEFAULT_BASE_T_CAM

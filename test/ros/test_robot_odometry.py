@@ -17,7 +17,6 @@ CAMERA = 'camera_optical_frame'
 PLACE = (1.0, 0.2, 0.5, 0.0, 0.3, 0.0)
 AHEAD = se3.rigid(se3.BODY_R_OPTICAL, np.array([1.0, 0.0, 0.0]))
 STATIC = NodeParameters()
-BY_PARAMETER = NodeParameters(extrinsics=Extrinsics.PARAMETER, camera_in_base=PLACE)
 ON_BASE = NodeParameters(
     extrinsics=Extrinsics.PARAMETER, camera_in_base=PLACE, base_frame='base_link'
 )
@@ -60,12 +59,6 @@ def test_the_parameter_places_the_camera_on_the_base():
     footprint_T_base = motion(2)
     link = stamped('footprint', 'base_link', footprint_T_base)
     np.testing.assert_allclose(find(ON_BASE, 'footprint', link), footprint_T_base @ expected)
-
-
-@pytest.mark.parametrize('child_frame', ['', 'base_link'])
-def test_the_parameter_places_it_on_the_body_of_the_message_where_no_base_is_named(child_frame):
-    expected = BY_PARAMETER.base_T_camera('')
-    np.testing.assert_allclose(find(BY_PARAMETER, child_frame), expected)
 
 
 def test_odometry_that_names_no_frame_is_of_the_base_or_of_the_camera():
