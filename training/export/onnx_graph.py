@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 
 from onnx import GraphProto
 
@@ -25,6 +25,13 @@ def followed_by_another(graph: GraphProto, chosen: Set[int]) -> set[int]:
         i for i in chosen
         if _downstream(graph, {i}) & (chosen - {i})
     }  # fmt: skip
+
+
+def needed_for(graph: GraphProto, names: Iterable[str]) -> set[int]:
+    """Indices of the nodes that answer these tensors, and of all that they depend on."""
+    wanted = set(names)
+    ends = {i for i, node in enumerate(graph.node) if wanted.intersection(node.output)}
+    return _upstream(graph, ends)
 
 
 def _downstream(graph: GraphProto, starts: Set[int]) -> set[int]:

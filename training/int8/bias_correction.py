@@ -15,7 +15,7 @@ import onnxruntime
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from depth_ros.backends.eight_bits import ort_settings
-from training.export.onnx_graph import CONVOLUTION
+from training.export.onnx_graph import CONVOLUTION, needed_for
 from training.int8.calibration import Inputs
 
 # Means settle sooner than ranges.
@@ -52,12 +52,17 @@ def _channel_means(
     """Mean over runs and pixels of inner tensors [N,C,H,W], float64 [C] each."""
     part = ModelProto()
     part.CopyFrom(model)
-    del part.graph.output[:]
+    # ONNX Runtime computes all that it is given, wanted or not.
+    nodes = [model.graph.node[i] for i in sorted(needed_for(model.graph, names))]
+    del part.graph.node[:], part.graph.output[:]
+    part.graph.node.extend(nodes)
     part.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names
     )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
+    # The runs are short: threads that spin between them take more time than they save.
+    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     for name, value in ort_settings().items():
         options.add_session_config_entry(name, value)
     session = onnxruntime.InferenceSession(
