@@ -48,7 +48,7 @@ lint: environment
 	.venv/bin/mypy
 
 test-jazzy: environment
-	$(call PYTEST,.venv) -m 'not ros' -n $(WORKERS) --maxprocesses 8 --dist loadfile test
+	$(call PYTEST,.venv) -m 'not ros' -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder test
 	$(call PYTEST,.venv) -m ros test
 
 test-kilted:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import signal
+from collections import Counter
 from pathlib import Path
+
+import pytest
 
 _NEEDS = {'training': 'torch', 'ros': 'rclpy'}
 _LACKING = {
@@ -30,3 +33,14 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Leave out the folders that cannot be imported; everything else is pytest's decision."""
     here = Path(__file__).parent
     return True if collection_path in [here / folder for folder in _LACKING] else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the files that take long, or one of them alone is what all wait for at the end.
+
+    What only one process runs stays in its order.
+    """
+    if hasattr(config, 'workerinput'):
+        long = Path(__file__).parent / 'training'
+        slow = Counter(item.path for item in items if item.get_closest_marker('slow'))
+        items.sort(key=lambda item: (long not in item.path.parents, -slow[item.path]))
