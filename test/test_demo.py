@@ -16,9 +16,10 @@ import graphs
 import numpy as np
 import pytest
 
+from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
 from depth_ros.camera import Intrinsics
 from depth_ros.demo import top_view
-from depth_ros.demo.accuracy import BODY_T_OPTICAL, depth_accuracy, path_accuracy
+from depth_ros.demo.accuracy import depth_accuracy, path_accuracy
 from depth_ros.demo.answers import Answers, Cloud
 from depth_ros.demo.page import Shot, make_page, write_pictures
 from depth_ros.demo.page import top_view as view_of_answers
@@ -65,7 +66,8 @@ def true_depths(scene, poses) -> dict[int, np.ndarray]:
 
 def body_path(poses: np.ndarray, scale: float = 1.0) -> list[np.ndarray]:
     """What a perfect node would publish: the first pose at the origin, in body axes."""
-    moved = [BODY_T_OPTICAL @ np.linalg.inv(poses[0]) @ pose @ BODY_T_OPTICAL.T for pose in poses]
+    base_T_cam = DEFAULT_BASE_T_CAM
+    moved = [base_T_cam @ np.linalg.inv(poses[0]) @ pose @ base_T_cam.T for pose in poses]
     for pose in moved:
         pose[:3, 3] *= scale
     return moved

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from depth_ros.bags import read_depth, read_trajectory
+from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
 from depth_ros.demo.answers import Answers
 from depth_ros.evaluation.alignment import Alignment, align
 from depth_ros.evaluation.depth_scores import DepthScorer, DepthScores, TrueFrame
@@ -22,11 +23,6 @@ from depth_ros.se3 import inverse
 
 STAMP_TOLERANCE_NS = 20_000_000
 MIN_POSES = 3
-
-BODY_T_OPTICAL = np.array(
-    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
-)
-"""Points of an optical frame (z forward) in body axes (x forward, z up)."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ def path_accuracy(bag: Path, topic: str, answers: Answers, spec: ModelSpec) -> P
     for stamp_ns, odom_T_base in sorted(answers.odom_T_base.items()):
         world_T_cam = truth.at(stamp_ns, STAMP_TOLERANCE_NS)
         if world_T_cam is not None:
-            predicted.append(odom_T_base @ BODY_T_OPTICAL)
+            predicted.append(odom_T_base @ DEFAULT_BASE_T_CAM)
             true.append(world_T_cam)
     if len(true) < MIN_POSES:
         return None

@@ -9,8 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
 from depth_ros.colorize import colorize_depth, depth_range
-from depth_ros.demo.accuracy import BODY_T_OPTICAL, PathAccuracy
+from depth_ros.demo.accuracy import PathAccuracy
 from depth_ros.demo.answers import Answers
 from depth_ros.demo.summary import Summary
 from depth_ros.demo.top_view import draw_top_view
@@ -50,7 +51,7 @@ def top_view(answers: Answers, path: PathAccuracy | None, metric: bool) -> np.nd
     points, colours = [], []
     # Without odometry a single cloud stands for itself.
     for cloud in placed[step // 2 :: step] or answers.clouds[-1:]:
-        odom_T_cam = answers.odom_T_base.get(cloud.stamp_ns, np.eye(4)) @ BODY_T_OPTICAL
+        odom_T_cam = answers.odom_T_base.get(cloud.stamp_ns, np.eye(4)) @ DEFAULT_BASE_T_CAM
         points.append(cloud.points_m @ odom_T_cam[:3, :3].T + odom_T_cam[:3, 3])
         colours.append(cloud.colours)
     if not points:
