@@ -14,7 +14,6 @@ from depth_ros.evaluation.boundaries import (
     THRESHOLDS,
     WEIGHTS,
     TrueBoundaries,
-    boundary_score,
     is_dense,
     mask_recall,
 )
@@ -124,6 +123,12 @@ def square(ratio, shape=(12, 16)):
     return depth
 
 
+def boundary_score(predicted, truth):
+    """As the evaluation compares one map with its truth."""
+    boundaries = TrueBoundaries.of(truth)
+    return None if boundaries is None else boundaries.score(predicted)
+
+
 def blurred(depth, side=5):
     return cv2.blur(depth, (side, side))
 
@@ -220,7 +225,7 @@ def test_an_edge_one_pixel_off_is_not_found():
 
 def test_nothing_to_find_is_no_score():
     flat = np.full((5, 6), 2.0)
-    assert boundary_score(scene(shape=(5, 6), objects=0), flat) is None
+    assert TrueBoundaries.of(flat) is None
     assert TrueBoundaries.of(np.full((5, 6), np.nan)) is None
     assert boundary_score(np.full((12, 16), np.nan), square(2.0)) is None
     assert mask_recall(flat, np.zeros((5, 6))) is None
@@ -296,8 +301,10 @@ def test_memory_order_does_not_matter(order):
 def test_other_shapes_are_refused_in_one_line(compare):
     for predicted, truth in (((4, 5), (5, 4)), ((4,), (4,)), ((1, 4, 5), (1, 4, 5)),
                              ((4, 5), (4,)), ((4, 5, 1), (4, 5))):
+        stepped = np.full(truth, 2.0)
+        stepped.flat[0] = 1.0
         with pytest.raises(ValueError, match=r'\(.*\).*\[H,W\]') as refused:
-            compare(np.ones(predicted), np.full(truth, 2.0))
+            compare(np.ones(predicted), stepped)
         assert '\n' not in str(refused.value)
 
 

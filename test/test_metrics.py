@@ -12,9 +12,7 @@ from depth_ros.evaluation.metrics import (
     DepthRange,
     comparable_pixels,
     depth_metrics,
-    fit_inverse_depth,
     garg_crop,
-    least_squares_scale,
     mean_metrics,
     median_scale,
     scale_stability,
@@ -161,21 +159,3 @@ def test_impossible_depth_range_is_refused(low, high):
 
 def test_garg_crop_of_a_kitti_image():
     assert garg_crop(375, 1242) == (slice(153, 371), slice(44, 1197))
-
-
-def test_least_squares_scale_is_the_minimum():
-    truth, predicted = make_depths(7)
-    valid = everywhere(truth)
-    best = least_squares_scale(truth, predicted, valid)
-
-    def cost(scale):
-        return float(np.sum((scale * predicted - truth) ** 2))
-
-    assert cost(best) < min(cost(0.999 * best), cost(1.001 * best))
-    assert least_squares_scale(3.0 * predicted, predicted, valid) == pytest.approx(3.0)
-
-
-def test_inverse_depth_fit_recovers_scale_and_shift():
-    truth, _ = make_depths(8)
-    relative = (1.0 / truth - 0.07) / 2.5
-    assert fit_inverse_depth(truth, relative, everywhere(truth)) == pytest.approx((2.5, 0.07))

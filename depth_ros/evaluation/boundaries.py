@@ -134,28 +134,6 @@ class TrueBoundaries:
         return BoundaryScore(*(float(WEIGHTS @ value) for value in (f1, precision, recall)))
 
 
-def boundary_score(predicted_m: np.ndarray, truth_m: np.ndarray) -> BoundaryScore | None:
-    """Compare the contours of predicted depth with those of true depth.
-
-    Source: Bochkovskii et al., Depth Pro, ICLR 2025 (scale-invariant boundary F1).
-
-    Args:
-        predicted_m: [H,W], of any scale.
-        truth_m: [H,W], dense.
-
-    Returns:
-        None where there is no true contour, or none where the prediction is known.
-
-    Raises:
-        ValueError: the maps are not [H,W] of one size.
-    """
-    truth = TrueBoundaries.of(truth_m)
-    if truth is None:
-        _check_sizes('truth', truth_m, 'prediction', predicted_m)
-        return None
-    return truth.score(predicted_m)
-
-
 def mask_recall(predicted_m: np.ndarray, alpha: np.ndarray) -> float | None:
     """Share of a foreground mask's outline at which predicted depth has a contour too.
 

@@ -117,27 +117,6 @@ def median_scale(truth_m: np.ndarray, predicted_m: np.ndarray, valid: np.ndarray
     return float(np.median(truth_m[valid]) / np.median(predicted_m[valid]))
 
 
-def least_squares_scale(truth_m: np.ndarray, predicted_m: np.ndarray, valid: np.ndarray) -> float:
-    """Return the s that minimises the sum of (s * prediction - truth)^2 over `valid`."""
-    truth = truth_m[valid].astype(np.float64)
-    predicted = predicted_m[valid].astype(np.float64)
-    return float(truth @ predicted / (predicted @ predicted))
-
-
-def fit_inverse_depth(truth_m: np.ndarray, inverse_depth: np.ndarray,
-                      valid: np.ndarray) -> tuple[float, float]:
-    """Return (a, b) that minimise the sum of (a * inverse_depth + b - 1/truth)^2 over `valid`.
-
-    This is the alignment of relative (affine-invariant) models. `valid` needs two different
-    values of inverse_depth.
-    """
-    relative = inverse_depth[valid].astype(np.float64)
-    inverse_truth = 1.0 / truth_m[valid].astype(np.float64)
-    design = np.stack([relative, np.ones_like(relative)], axis=1)
-    (a, b), _, _, _ = np.linalg.lstsq(design, inverse_truth, rcond=None)
-    return float(a), float(b)
-
-
 def scale_stability(ratios: Sequence[float]) -> ScaleStability | None:
     """Summarise the per-image scale ratios; None for no images."""
     if not ratios:
