@@ -59,6 +59,16 @@ _LAYOUTS = {
     'yuyv': _Layout(2, _BYTE, cv2.COLOR_YUV2RGB_YUY2),
 }
 
+_MASK_LAYOUTS: dict[str, tuple[np.dtype[Any], int]] = {
+    'mono8': (_BYTE, 1),
+    '8UC1': (_BYTE, 1),
+    'mono16': (_WORD, 1),
+    '16UC1': (_WORD, 1),
+    'rgba8': (_BYTE, 4),
+    'bgra8': (_BYTE, 4),
+}
+"""Type and channels of what can be a mask: grey, or colour whose last channel is alpha."""
+
 
 def stamp_ns(header: Any) -> int:
     """Time of a std_msgs/Header [ns since the epoch], ROS 2 or ROS 1."""
@@ -108,6 +118,26 @@ def depth_to_metres(msg: Any) -> np.ndarray:
     raise MessageError(
         f'depth encoding {msg.encoding!r} is not supported (supported: 16UC1, mono16, 32FC1)'
     )
+
+
+def mask_to_alpha(msg: Any) -> np.ndarray:
+    """Foreground mask of an Image or CompressedImage (PNG), float32 [H,W] from 0 to 1.
+
+    Grey of 8 or 16 bits is divided by the largest value of its type; of colour with alpha, the
+    alpha alone counts.
+
+    Raises:
+        MessageError: the encoding is not supported, or the data do not match the size.
+    """
+    if not hasattr(msg, 'encoding'):
+        return _alpha(_compressed_mask(msg))
+    layout = _MASK_LAYOUTS.get(msg.encoding)
+    if layout is None:
+        raise MessageError(
+            f'mask encoding {msg.encoding!r} is not supported '
+            f'(supported: {", ".join(_MASK_LAYOUTS)})'
+        )
+    return _alpha(_pixels(msg, *layout))
 
 
 def pose_to_matrix(pose: Any) -> np.ndarray:
@@ -252,6 +282,29 @@ def _compressed_to_metres(msg: Any) -> np.ndarray:
     raise MessageError(
         f'compressed depth format {msg.format!r} is not supported (supported: 16UC1, 32FC1, PNG)'
     )
+
+
+def _compressed_mask(msg: Any) -> np.ndarray:
+    data = np.frombuffer(msg.data, np.uint8)
+    if bytes(data[: len(PNG_MAGIC)]) != PNG_MAGIC:
+        # JPEG scatters values around an outline, and some of them count as foreground.
+        raise MessageError(
+            f'compressed mask of format {msg.format!r} is not PNG; JPEG and others are not '
+            f'supported'
+        )
+    pixels = _decode(data, cv2.IMREAD_UNCHANGED, msg.format)
+    if pixels.ndim == 3 and pixels.shape[2] != 4:
+        raise MessageError(
+            f'compressed mask of format {msg.format!r} has {pixels.shape[2]} channels '
+            f'(supported: PNG of 1, or of 4 with alpha)'
+        )
+    return pixels
+
+
+def _alpha(pixels: np.ndarray) -> np.ndarray:
+    """float32 [H,W] from 0 to 1 of grey [H,W] or of colour with alpha [H,W,4]."""
+    values = pixels if pixels.ndim == 2 else pixels[..., 3]
+    return values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max)
 
 
 def _millimetres_to_metres(millimetres: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from depth_ros.camera import CameraModel, Rectifier, RectifyMode
 from depth_ros.errors import CameraError, DepthRosError, MessageError
-from depth_ros.messages import NSEC, depth_to_metres, image_to_rgb, stamp_ns
+from depth_ros.messages import NSEC, depth_to_metres, image_to_rgb, mask_to_alpha, stamp_ns
 from depth_ros.pipeline import CameraTrack, DepthPipeline, Frame, OutputSize, TrackSettings, Wanted
 from depth_ros.ros.camera_infos import CameraInfos
 
@@ -40,6 +40,7 @@ CHANNEL_BYTES = {
     'rgb16': 6, 'bgr16': 6, 'bayer_rggb8': 1, 'bayer_grbg16': 2, 'uyvy': 2, 'yuyv': 2,
 }  # fmt: skip
 DEPTH_BYTES = {'16UC1': 2, 'mono16': 2, '32FC1': 4}
+MASK_BYTES = {'mono8': 1, '8UC1': 1, 'mono16': 2, '16UC1': 2, 'rgba8': 4, 'bgra8': 4}
 SIZES = (0, 1, 2, 3, 5, 8, 31, 64, 96)
 SPOILT_SIZES = (0, 1, 7, 97, 255, 32766, 32767, 32768, 65535, 1 << 20, 1 << 31, (1 << 32) - 1)
 NUMBERS = (
@@ -214,6 +215,17 @@ def test_depth_is_read_in_its_size_or_refused(dice):
         assert ((known > 0) & (known < np.inf)).all()
 
 
+@cases(0.05)
+@given(dice=dices)
+def test_a_mask_is_read_in_its_size_or_refused(dice):
+    message, whole = images(dice, MASK_BYTES)
+    with refusing(not whole):
+        alpha = mask_to_alpha(message)
+        assert alpha.shape == (message.height, message.width)
+        assert alpha.dtype == np.float32
+        assert ((alpha >= 0) & (alpha <= 1)).all()
+
+
 def _files() -> list[bytes]:
     """Whole PNG and JPEG files of several kinds."""
     picture = NOISE[: 40 * 24 * 4].reshape(24, 40, 4)
@@ -271,6 +283,10 @@ def test_a_compressed_image_is_answered_or_refused(answerings, dice):
         metres = depth_to_metres(message)
         assert metres.ndim == 2
         assert metres.dtype == np.float32
+    with refusing(True):
+        alpha = mask_to_alpha(message)
+        assert alpha.ndim == 2
+        assert alpha.dtype == np.float32
 
 
 LITTLE = 100_000
@@ -309,7 +325,8 @@ def jpeg_claiming(width: int, height: int) -> bytes:
     ],
 )
 @pytest.mark.parametrize(
-    ('encoding', 'read'), [('rgb8', image_to_rgb), ('16UC1', depth_to_metres)]
+    ('encoding', 'read'),
+    [('rgb8', image_to_rgb), ('16UC1', depth_to_metres), ('rgba8', mask_to_alpha)],
 )
 def test_a_declared_size_allocates_nothing(width, height, step, encoding, read):
     message = image_of(64, 48, encoding, 3)
@@ -333,7 +350,7 @@ def test_a_declared_size_allocates_nothing(width, height, step, encoding, read):
         (b'\xff\xd8\xff\x01' + jpeg_claiming(65_500, 8_000)[2:], 'no frame header'),
     ],
 )
-@pytest.mark.parametrize('read', [image_to_rgb, depth_to_metres])
+@pytest.mark.parametrize('read', [image_to_rgb, depth_to_metres, mask_to_alpha])
 def test_a_bomb_is_not_decoded(data, words, read):
     message = SimpleNamespace(header=make_header(), format='16UC1; png',
                               data=np.frombuffer(data, np.uint8))  # fmt: skip

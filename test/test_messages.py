@@ -16,6 +16,7 @@ from depth_ros.errors import MessageError
 from depth_ros.messages import (
     depth_to_metres,
     image_to_rgb,
+    mask_to_alpha,
     matrix_to_quaternion,
     pose_to_matrix,
     stamp_ns,
@@ -216,6 +217,50 @@ def test_quantised_depth_is_undone_as_compressed_depth_image_transport_does_it()
 def test_what_is_not_depth_is_refused(message):
     with pytest.raises(MessageError):
         depth_to_metres(message)
+
+
+MASK = np.array([[0, 255], [51, 102], [153, 204]], np.uint8)
+MASK_PICTURE = np.dstack([np.full((3, 2, 3), 77, np.uint8), MASK])
+ALPHA_VALUES = np.array([[0.0, 1.0], [0.2, 0.4], [0.6, 0.8]], np.float32)
+
+
+def png_of(pixels: np.ndarray, form: str = 'png') -> SimpleNamespace:
+    return compressed(cv2.imencode('.png', pixels)[1], form)
+
+
+@pytest.mark.parametrize(
+    'message',
+    [
+        make_image(MASK, 'mono8', 6),
+        make_image(MASK, '8UC1'),
+        make_image(MASK.astype('<u2') * 257, 'mono16', 6),
+        make_image(MASK.astype('<u2') * 257, '16UC1'),
+        make_image(MASK_PICTURE, 'rgba8', 5),
+        make_image(MASK_PICTURE, 'bgra8'),
+        png_of(MASK, 'mono8; png compressed '),
+        png_of(MASK.astype(np.uint16) * 257),
+        png_of(MASK_PICTURE),
+    ],
+)
+def test_a_mask_is_alpha_by_the_range_of_its_type(message):
+    alpha = mask_to_alpha(message)
+    assert alpha.dtype == np.float32
+    np.testing.assert_allclose(alpha, ALPHA_VALUES, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('message', 'words'),
+    [
+        (make_image(RGB, 'rgb8'), r"mask encoding 'rgb8' .*supported: mono8, .*rgba8"),
+        (make_image(DEPTH_M, '32FC1'), r"mask encoding '32FC1'"),
+        (png_of(RGB), r"mask of format 'png' has 3 channels \(supported: PNG of 1"),
+        (compressed(cv2.imencode('.jpg', GREY)[1], 'jpeg'), "format 'jpeg' is not PNG"),
+        (compressed(b'', 'png'), 'is not PNG'),
+    ],
+)
+def test_what_is_not_a_mask_is_refused(message, words):
+    with pytest.raises(MessageError, match=words):
+        mask_to_alpha(message)
 
 
 def pose(q, t=(0.0, 0.0, 0.0)) -> SimpleNamespace:

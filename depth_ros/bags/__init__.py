@@ -1,7 +1,7 @@
 """Read and write bags: rosbag2 (sqlite3, MCAP) and, for reading, ROS 1."""
 
 from depth_ros.bags.clouds import BagCloud, read_clouds
-from depth_ros.bags.frames import BagFrame, Selection, read_depth, read_frames
+from depth_ros.bags.frames import BagFrame, Selection, read_depth, read_frames, read_masks
 from depth_ros.bags.moving_transforms import BagTransforms
 from depth_ros.bags.reader import BagReader, Topic
 from depth_ros.bags.static_transforms import TransformGraph, read_static_transforms
@@ -11,6 +11,7 @@ from depth_ros.bags.topics import (
     find_camera_topics,
     find_cloud_topic,
     find_depth_topic,
+    find_mask_topic,
     find_odometry_topic,
     find_velocity_topic,
 )
@@ -34,12 +35,14 @@ __all__ = [
     'find_camera_topics',
     'find_cloud_topic',
     'find_depth_topic',
+    'find_mask_topic',
     'find_odometry_topic',
     'find_stereo_partner',
     'find_velocity_topic',
     'read_clouds',
     'read_depth',
     'read_frames',
+    'read_masks',
     'read_static_transforms',
     'read_trajectory',
     'read_travel',

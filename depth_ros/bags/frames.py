@@ -1,4 +1,4 @@
-"""Camera frames and depth images of a bag, in order."""
+"""Camera frames, depth images and masks of a bag, in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from depth_ros.bags.stamped import read_stamped
 from depth_ros.bags.topics import CameraTopics
 from depth_ros.camera import CameraModel
 from depth_ros.errors import BagError, ConfigError, MessageError
-from depth_ros.messages import NSEC, depth_to_metres, image_to_rgb, stamp_ns
+from depth_ros.messages import NSEC, depth_to_metres, image_to_rgb, mask_to_alpha, stamp_ns
 
 # camera_info may be recorded a little after its image.
 _PATIENCE = 16
@@ -171,6 +171,23 @@ def read_depth(
         MessageError: an image is not depth, or cannot be decoded.
     """
     return read_stamped(path, topic, depth_to_metres, from_ns, to_ns)
+
+
+def read_masks(
+    path: Path | str,
+    topic: str,
+    from_ns: int | None = None,
+    to_ns: int | None = None,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Stamps [ns] and foreground masks, float32 [H,W] from 0 to 1 (foreground).
+
+    Only masks stamped within `from_ns` <= stamp < `to_ns` are decoded.
+
+    Raises:
+        BagError: the topic is not in the bag, or the bag is damaged.
+        MessageError: an image is not a mask, or cannot be decoded.
+    """
+    return read_stamped(path, topic, mask_to_alpha, from_ns, to_ns)
 
 
 def _is_due(waiting: deque[tuple[int, Any]], cameras: _Cameras) -> bool:

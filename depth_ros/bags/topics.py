@@ -85,6 +85,18 @@ def find_depth_topic(reader: BagReader, name: str | None = None) -> str | None:
     return _only(reader, names, 'depth image', '--depth') if names else None
 
 
+def find_mask_topic(reader: BagReader, name: str) -> str:
+    """The topic of foreground masks that a name means, its transport left out or not.
+
+    There is no choice without a name: what a bag calls masks may as well be labels, or what the
+    camera cannot see.
+
+    Raises:
+        BagError: the bag has no such images.
+    """
+    return _named(reader, _of_type(reader, (IMAGE, COMPRESSED_IMAGE)), name, 'mask')
+
+
 def find_cloud_topic(reader: BagReader, name: str | None = None) -> str | None:
     """The topic of sensor_msgs/PointCloud2; None where the bag has none.
 
