@@ -11,7 +11,6 @@ import recordings
 from helpers import shared_bag
 
 from depth_ros.bags import BagReader, BagWriter, Selection
-from depth_ros.camera import Intrinsics
 from depth_ros.cli.main import main
 from depth_ros.errors import BagError, CameraError, ConfigError
 from depth_ros.evaluation.depth_scores import BoundaryScores
@@ -19,9 +18,9 @@ from depth_ros.evaluation.evaluate import evaluate
 from depth_ros.evaluation.pages import to_text
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.samples import EvenSamples
-from depth_ros.evaluation.truth import pair_by_stamp
+from depth_ros.evaluation.truth import NearestInTime
 from depth_ros.model import Model, ScaleKind
-from depth_ros.pipeline import DepthPipeline, Frame
+from depth_ros.pipeline import DepthPipeline
 
 
 @pytest.fixture(scope='module')
@@ -207,22 +206,19 @@ def blurred(graph):
     return graph
 
 
-def make_frame(stamp_ns):
-    return Frame(stamp_ns, np.zeros((2, 2, 3), np.uint8), Intrinsics(1.0, 1.0, 0.0, 0.0, 2, 2))
-
-
 @pytest.mark.parametrize('seed', range(5))
 def test_pairing_equals_exhaustive_search(seed):
     rng = np.random.default_rng(seed)
     stamps = np.unique(rng.integers(0, 2000, 40)).tolist()
     truths = [(int(stamp), np.array(stamp)) for stamp in np.unique(rng.integers(0, 2000, 30))]
-    pairs = pair_by_stamp(map(make_frame, stamps), truths, tolerance_ns=25)
-    for frame, truth in pairs:
-        distances = [abs(stamp - frame.stamp_ns) for stamp, _ in truths]
+    nearest = NearestInTime(truths, tolerance_ns=25)
+    for frame_ns in stamps:
+        truth = nearest.to(frame_ns)
+        distances = [abs(stamp - frame_ns) for stamp, _ in truths]
         if min(distances) > 25:
             assert truth is None
         else:
-            assert abs(int(truth) - frame.stamp_ns) == min(distances)
+            assert abs(int(truth) - frame_ns) == min(distances)
 
 
 @pytest.mark.parametrize(('limit', 'frames'), [(1, 9), (3, 2), (4, 4), (4, 50), (6, 1000)])

@@ -26,9 +26,9 @@ from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.results import Evaluation
 from depth_ros.evaluation.samples import Sample
 from depth_ros.evaluation.truth import (
+    NearestInTime,
     Topics,
     find_topics,
-    pair_by_stamp,
     tolerance_ns,
     true_depths,
 )
@@ -102,8 +102,10 @@ class BagPass:
         lens = self._focal if request.allow_estimated_focal and topics.lidar is None else None
         frames = rectified(read_frames(request.bag, topics.camera, request.selection),
                            request.rectify, topics.camera.image, lens)
-        truths = true_depths(request, topics, request.selection)
-        for frame, true in pair_by_stamp(frames, truths, tolerance_ns(request, topics)):
+        truths = NearestInTime(true_depths(request, topics, request.selection),
+                               tolerance_ns(request, topics))
+        for frame in frames:
+            true = truths.to(frame.stamp_ns)
             truth = None
             if true is not None:
                 truth = TrueFrame.of(self._frames, frame.image, true.on(frame.intrinsics),

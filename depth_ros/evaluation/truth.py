@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -27,7 +27,6 @@ from depth_ros.evaluation.lidar import OcclusionRule, lidar_depth
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.messages import NSEC, stamp_ns
 from depth_ros.mounting import parent_T_child
-from depth_ros.pipeline import Frame
 from depth_ros.se3 import inverse
 
 STAMP_TOLERANCE_NS = 20_000_000
@@ -128,21 +127,32 @@ def tolerance_ns(request: EvaluationRequest, topics: Topics) -> int:
 Truth = TypeVar('Truth')
 
 
-def pair_by_stamp(frames: Iterable[Frame], truths: Iterable[tuple[int, Truth]],
-                  tolerance_ns: int = STAMP_TOLERANCE_NS
-                  ) -> Iterator[tuple[Frame, Truth | None]]:
-    """Yield each frame with the truth nearest in time, None where there is none close enough.
+class NearestInTime(Generic[Truth]):
+    """Truths of a bag by the stamps of frames; both come in the order of their stamps.
 
-    Both come in the order of their stamps; two truths at most are held at a time.
+    Two truths at most are held at a time.
     """
-    source = iter(truths)
-    current, following = next(source, None), next(source, None)
-    for frame in frames:
-        while (current is not None and following is not None
-               and abs(following[0] - frame.stamp_ns) <= abs(current[0] - frame.stamp_ns)):
-            current, following = following, next(source, None)
-        close = current is not None and abs(current[0] - frame.stamp_ns) <= tolerance_ns
-        yield frame, current[1] if current is not None and close else None
+
+    def __init__(self, truths: Iterable[tuple[int, Truth]], tolerance_ns: int) -> None:
+        """Begin before the first frame.
+
+        Args:
+            truths: each with its stamp [ns].
+            tolerance_ns: how far in time the truth of a frame may be from it.
+        """
+        self._source = iter(truths)
+        self._tolerance_ns = tolerance_ns
+        self._current = next(self._source, None)
+        self._following = next(self._source, None)
+
+    def to(self, stamp_ns: int) -> Truth | None:
+        """The truth nearest to a frame no earlier than the last one; None: none is close."""
+        while (self._current is not None and self._following is not None
+               and abs(self._following[0] - stamp_ns) <= abs(self._current[0] - stamp_ns)):
+            self._current, self._following = self._following, next(self._source, None)
+        if self._current is None or abs(self._current[0] - stamp_ns) > self._tolerance_ns:
+            return None
+        return self._current[1]
 
 
 def _find_lidar(
