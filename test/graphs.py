@@ -81,6 +81,21 @@ def depth_graph(model_spec: ModelSpec, per_grey: float = 0.02) -> onnx.ModelProt
     return _model(nodes, [image], [depth], constants)
 
 
+def blurred(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph with the mean over 7 x 7 pixels of its depth as the answer."""
+    nodes = graph.graph.node
+    nodes[-1].output[0] = 'sharp'
+    axis = onnx.numpy_helper.from_array(np.array([1]), 'channel_axis')
+    graph.graph.initializer.append(axis)
+    nodes.extend([
+        helper.make_node('Unsqueeze', ['sharp', 'channel_axis'], ['channel']),
+        helper.make_node('AveragePool', ['channel'], ['soft'], kernel_shape=[7, 7],
+                         pads=[3, 3, 3, 3]),
+        helper.make_node('Squeeze', ['soft', 'channel_axis'], ['depth']),
+    ])
+    return graph
+
+
 def canonical_graph(
     model_spec: ModelSpec, fov_per_grey: float | None = None
 ) -> onnx.ModelProto:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +32,13 @@ def grey_image(index: int) -> np.ndarray:
     return np.rint(130.0 + 50.0 * waves).astype(np.uint8)
 
 
+def box_image(index: int) -> np.ndarray:
+    """uint8 [H,W]: a near box that moves to the right before a far wall."""
+    image = np.full((HEIGHT, WIDTH), 200, np.uint8)
+    image[15:32, 10 + 2 * index:40 + 2 * index] = 90
+    return image
+
+
 def true_depth(index: int) -> np.ndarray:
     """float32 [H,W] in metres, what the grey levels say."""
     return (METRES_PER_GREY * grey_image(index)).astype(np.float32)
@@ -45,8 +54,12 @@ def forward_pose(index: int) -> np.ndarray:
 
 def write_recording(path: Path, frames: int = 12, *, depth: bool = True,
                     odometry: bool = True, calibrated: bool = True,
+                    masks: Callable[[int], Any] | None = None,
                     storage: Storage = Storage.MCAP) -> Path:
-    """Write the bag `path`: /image, /camera_info, and as asked /depth/image and /truth."""
+    """Write the bag `path`: /image, /camera_info, and as asked /depth/image, /truth and /masks.
+
+    `masks` makes the message of a frame, or None for a frame without.
+    """
     with BagWriter(path, storage) as bag:
         for index in range(frames):
             stamp = stamp_of(index)
@@ -60,6 +73,11 @@ def write_recording(path: Path, frames: int = 12, *, depth: bool = True,
             if depth:
                 bag.write('/depth/image', bag_messages.IMAGE, stamp,
                           bag_messages.image(stamp, 'camera', true_depth(index), '32FC1'))
+            mask = None if masks is None else masks(index)
+            if mask is not None:
+                raw = hasattr(mask, 'encoding')
+                bag.write('/masks', bag_messages.IMAGE if raw else bag_messages.COMPRESSED_IMAGE,
+                          stamp, mask)
             if odometry:
                 bag.write('/truth', bag_messages.ODOMETRY, stamp,
                           bag_messages.odometry(stamp, 'world', 'camera', forward_pose(index)))

@@ -5,7 +5,6 @@ import re
 
 import graphs
 import numpy as np
-import onnx
 import pytest
 import recordings
 from helpers import shared_bag
@@ -184,28 +183,6 @@ def test_known_guess_on_road(model):
     assert guesses['straight ahead'].positions[0].path_share == pytest.approx(0.0155, abs=1e-4)
 
 
-def box_image(index):
-    """uint8 [H,W]: a near box that moves to the right before a far wall."""
-    image = np.full((recordings.HEIGHT, recordings.WIDTH), 200, np.uint8)
-    image[15:32, 10 + 2 * index:40 + 2 * index] = 90
-    return image
-
-
-def blurred(graph):
-    """The same graph with the mean over 7 x 7 pixels of its depth as the answer."""
-    nodes = graph.graph.node
-    nodes[-1].output[0] = 'sharp'
-    axis = onnx.numpy_helper.from_array(np.array([1]), 'channel_axis')
-    graph.graph.initializer.append(axis)
-    nodes.extend([
-        onnx.helper.make_node('Unsqueeze', ['sharp', 'channel_axis'], ['channel']),
-        onnx.helper.make_node('AveragePool', ['channel'], ['soft'], kernel_shape=[7, 7],
-                              pads=[3, 3, 3, 3]),
-        onnx.helper.make_node('Squeeze', ['soft', 'channel_axis'], ['depth']),
-    ])
-    return graph
-
-
 @pytest.mark.parametrize('seed', range(5))
 def test_pairing_equals_exhaustive_search(seed):
     rng = np.random.default_rng(seed)
@@ -250,10 +227,10 @@ def test_command_writes_figures_and_a_page(tmp_path, capsys, model, bag):
 
 
 def test_blur_costs_boundaries(tmp_path, capsys, monkeypatch, model):
-    monkeypatch.setattr(recordings, 'grey_image', box_image)
+    monkeypatch.setattr(recordings, 'grey_image', recordings.box_image)
     bag = recordings.write_recording(tmp_path / 'boxes', 6, odometry=False)
     spec = graphs.spec(name='soft')
-    soft = graphs.write_model(tmp_path / 'soft', spec, blurred(graphs.depth_graph(spec)))
+    soft = graphs.write_model(tmp_path / 'soft', spec, graphs.blurred(graphs.depth_graph(spec)))
     chosen = {'selection': Selection(3), 'training': Selection(0, 3)}
     sharp, blunt = (run(any_model, bag, **chosen) for any_model in (model, soft))
     assert sharp.depth[0].boundaries == BoundaryScores(3, *[pytest.approx(1.0)] * 3)

@@ -18,6 +18,7 @@ from depth_ros.errors import BagError, ConfigError
 from depth_ros.evaluation.evaluate import evaluate
 from depth_ros.evaluation.pages import to_text
 from depth_ros.evaluation.request import EvaluationRequest, LidarTruth
+from depth_ros.evaluation.truth import find_topics
 from depth_ros.mounting import parent_T_child
 from depth_ros.pipeline import DepthPipeline
 from depth_ros.se3 import inverse
@@ -106,6 +107,13 @@ def test_an_unusable_lidar_that_nobody_named_leaves_odometry_to_compare(tmp_path
     assert any('no LiDAR is compared' in remark for remark in evaluation.remarks)
     with pytest.raises(BagError, match='do not connect'):
         run(model, bag, lidar=LidarTruth(topic='/points'))
+
+
+def test_an_unusable_lidar_that_nobody_named_leaves_masks_to_compare(tmp_path):
+    bag = write_lidar_bag(tmp_path / 'bag', 1, connected=False)
+    topics = find_topics(EvaluationRequest(bag, Selection(), mask_topic='/image'))
+    assert (topics.lidar, topics.masks) == (None, '/image')
+    assert any('no LiDAR is compared' in remark for remark in topics.remarks)
 
 
 def test_several_lidars_need_a_name(tmp_path, model):

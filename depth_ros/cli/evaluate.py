@@ -1,16 +1,18 @@
-"""Measure a model on a bag that holds true depth, true odometry, or both.
+"""Measure a model on a bag that holds true depth, true odometry, foreground masks, or several.
 
 The frames go through the pipeline that the robot runs. True depth comes from depth images or from
 a LiDAR whose place in the camera /tf_static tells. Depth is compared with and without median
 scaling, the path after named alignments, and beside them stand guesses that use no network: a
 model that does not beat them has learned nothing about this place. The guesses that know such
 places are made from the training frames, by default those before the evaluated ones. Where depth
-images are the truth, boundary F1 tells how sharp edges of depth are and how well they are placed.
+images are the truth, boundary F1 tells how sharp edges of depth are and how well they are placed;
+mask recall tells it against foreground masks, of matting or segmentation, without any true depth.
 
   depth_ros evaluate --bag kitchen --model my_model --first 280 --out report
   depth_ros evaluate --bag kitchen --model after --compare before --first 280 --out report
   depth_ros evaluate --bag unseen_room --model my_model --train-bags rooms/*
   depth_ros evaluate --bag drive --model my_model --lidar /points --protocol kitti-eigen
+  depth_ros evaluate --bag portraits --model my_model --masks /masks
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ HELP = 'measure depth and egomotion of a model on a bag with ground truth'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments to its parser."""
     parser.add_argument('--bag', type=Path, required=True,
-                        help='bag with images, camera_info, and true depth or odometry')
+                        help='bag with images, camera_info, and true depth, odometry or masks')
     parser.add_argument('--out', type=Path, metavar='FOLDER',
                         help='write metrics.json and index.html with pictures into this folder')
     parser.add_argument('--json', action='store_true', help='print metrics.json, not tables')
@@ -75,6 +77,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                          help='other bags that the model was trained on, all of their frames')
     topics = add_topic_options(parser)
     topics.add_argument('--depth', metavar='TOPIC', help='true depth images')
+    topics.add_argument('--masks', metavar='TOPIC',
+                        help='foreground masks of the rectified image in any size, raw or PNG: '
+                             'grey of 8 or 16 bits, black to white, or the alpha of colour '
+                             '(default: none)')
     topics.add_argument('--odometry', metavar='TOPIC',
                         help='true path: nav_msgs/Odometry or geometry_msgs/PoseStamped')
     _add_lidar_options(parser)
@@ -157,6 +163,7 @@ def _request(args: argparse.Namespace) -> EvaluationRequest:
             tolerance_s=args.lidar_tolerance,
         ),
         odometry_topic=args.odometry,
+        mask_topic=args.masks,
         scale=scale_settings_of(args),
         scale_odometry_topic=args.scale_odometry,
         allow_estimated_focal=args.allow_estimated_focal,

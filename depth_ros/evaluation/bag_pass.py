@@ -18,6 +18,7 @@ from depth_ros.bags import (
 )
 from depth_ros.camera import Intrinsics
 from depth_ros.errors import BagError
+from depth_ros.evaluation.boundaries import FOREGROUND_ALPHA
 from depth_ros.evaluation.depth_scores import DepthScorer, DepthScores, FrameScore, TrueFrame
 from depth_ros.evaluation.guesses import depth_guesses
 from depth_ros.evaluation.model_run import ModelRun
@@ -26,11 +27,13 @@ from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.results import Evaluation
 from depth_ros.evaluation.samples import Sample
 from depth_ros.evaluation.truth import (
+    STAMP_TOLERANCE_NS,
     NearestInTime,
     Topics,
     find_topics,
     tolerance_ns,
     true_depths,
+    true_masks,
 )
 from depth_ros.focal_estimate import FocalEstimate
 from depth_ros.offline import rectified
@@ -89,12 +92,14 @@ class BagPass:
         self._guesses: _Guesses | None = None
         self._frames = 0
         self._paired = 0
+        self._masked = 0
 
     def frames(self) -> Iterator[AnsweredFrame]:
         """Answer and score every selected frame, each when it is asked for.
 
         Raises:
             BagError: there is no frame, or the bag is damaged.
+            MessageError: an image, a truth or a mask cannot be decoded.
             BackendError: the runtime failed.
         """
         request, topics = self._request, self._topics
@@ -104,17 +109,19 @@ class BagPass:
                            request.rectify, topics.camera.image, lens)
         truths = NearestInTime(true_depths(request, topics, request.selection),
                                tolerance_ns(request, topics))
+        masks = NearestInTime(true_masks(request, topics), STAMP_TOLERANCE_NS)
         for frame in frames:
-            true = truths.to(frame.stamp_ns)
+            true, alpha = truths.to(frame.stamp_ns), masks.to(frame.stamp_ns)
             truth = None
             if true is not None:
                 truth = TrueFrame.of(self._frames, frame.image, true.on(frame.intrinsics),
                                      request.protocol, has_contours=topics.lidar is None)
                 self._guess(truth, frame.intrinsics)
-            yield AnsweredFrame(frame, truth, tuple(self._answer(run, frame, truth)
+            yield AnsweredFrame(frame, truth, tuple(self._answer(run, frame, truth, alpha)
                                                     for run in self._runs))
             self._frames += 1
             self._paired += truth is not None
+            self._masked += alpha is not None
         if self._frames == 0:
             raise BagError(f'{request.bag}: no frame of {topics.camera.image} is selected')
 
@@ -136,6 +143,8 @@ class BagPass:
             protocol=self._request.protocol,
             depth=() if scores is None else (scores, *guesses),
             confidence=run.confidence.curve(),
+            masks=run.masks.scores(),
+            mask_topic=self._topics.masks or '',
             motion=motion,
             paths=paths,
             samples=samples,
@@ -143,7 +152,8 @@ class BagPass:
             remarks=self._remarks(run, compared=scores is not None),
         )
 
-    def _answer(self, run: ModelRun, frame: Frame, truth: TrueFrame | None) -> Answer:
+    def _answer(self, run: ModelRun, frame: Frame, truth: TrueFrame | None,
+                alpha: np.ndarray | None) -> Answer:
         estimate = run.process(frame)
         if run.pipeline is self._focal.pipeline:
             self._focal.observe(estimate.fov_deg)
@@ -151,6 +161,8 @@ class BagPass:
         score = None if truth is None else run.scorer.add(truth, depth_m)
         if truth is not None and score is not None:
             run.confidence.add(truth.depth_m, depth_m, estimate.confidence, score.ratio)
+        if alpha is not None:
+            run.masks.add(alpha, depth_m)
         return Answer(depth_m, score)
 
     def _guess(self, truth: TrueFrame, intrinsics: Intrinsics) -> None:
@@ -165,7 +177,7 @@ class BagPass:
         """Those of other bags first: what is held is the last frame before the evaluated ones."""
         request = self._request
         for bag in request.training_bags:
-            other = replace(request, bag=bag, training_bags=())
+            other = replace(request, bag=bag, training_bags=(), mask_topic=None)
             for _, true in true_depths(other, find_topics(other), Selection()):
                 yield true.on(intrinsics)
         if request.training is not None:
@@ -188,6 +200,12 @@ class BagPass:
             remarks.append('No frame has true depth close enough in time.')
         elif self._paired and not compared:
             remarks.append(f'No depth could be compared; metres: {run.scale.text}.')
+        if self._topics.masks is not None and self._masked == 0:
+            remarks.append(f'No frame has a mask of {self._topics.masks} close enough in time.')
+        elif self._masked and run.masks.scores() is None:
+            remarks.append(f'No mask of {self._topics.masks} has an outline where depth is known; '
+                           f'foreground is above {FOREGROUND_ALPHA:.0%} of the largest value that '
+                           'its encoding holds.')
         if run.scale.source is ScaleSource.ODOMETRY and not self._measures_scale_apart():
             remarks.append(_CIRCULAR)
         if self._odometry_caveat:

@@ -26,6 +26,7 @@ from depth_ros.evaluation.pages import (
     PLAIN_NOTE,
     boundary_parts,
     figures,
+    mask_parts,
     path_plot,
     rules,
     summary,
@@ -49,8 +50,10 @@ def comparison_to_text(comparison: Comparison) -> str:
     """Return the tables for a terminal."""
     before, after = comparison.before, comparison.after
     parts = [f'before: {summary(before)}', f'after: {summary(after)}']
+    change = verdict(comparison)
+    if change:
+        parts.append(change)
     if before.depth and after.depth:
-        parts.append(verdict(comparison))
         for scaling in Scaling:
             table = tables.depth_change_table(
                 before.depth[0], after.depth[0], after.depth[1:], scaling)
@@ -59,6 +62,9 @@ def comparison_to_text(comparison: Comparison) -> str:
         boundaries = _boundary_table(comparison)
         if boundaries.rows:
             parts.append(boundaries.to_text())
+    masks = tables.mask_change_table(before.masks, after.masks)
+    if masks.rows:
+        parts.append(masks.to_text())
     if before.motion and after.motion:
         parts += [tables.motion_change_table(before.motion, after.motion).to_text(),
                   tables.motion_caption(after.motion)]
@@ -69,12 +75,14 @@ def comparison_to_page(comparison: Comparison) -> Page:
     """Return the page: the verdict, figures, scale and errors over time, paths, frames."""
     before, after = comparison.before, comparison.after
     page = Page(f'{before.spec.name} before, {after.spec.name} after, on {after.bag}')
-    if before.depth and after.depth:
-        page.add(report.lead(verdict(comparison)))
+    change = verdict(comparison)
+    if change:
+        page.add(report.lead(change))
     page.add(report.note(f'Before: {summary(before)}.'), report.note(f'After: {summary(after)}.'))
     if before.depth and after.depth:
         page.add(*_depth_parts(comparison), *_scale_parts(comparison),
                  *boundary_parts(_boundary_table(comparison)))
+    page.add(*mask_parts(tables.mask_change_table(before.masks, after.masks), after.mask_topic))
     page.add(*(report.note(remark) for remark in _remarks(comparison)))
     page.add(*_motion_parts(comparison))
     if comparison.frames:
@@ -87,8 +95,24 @@ def comparison_to_page(comparison: Comparison) -> Page:
 
 
 def verdict(comparison: Comparison) -> str:
-    """In one sentence what changed; both evaluations must have depth."""
-    before, after = comparison.before.depth[0], comparison.after.depth[0]
+    """In one sentence what changed of depth; '' where the models share no figure of it."""
+    before, after = comparison.before, comparison.after
+    parts, guesses = [], []
+    if before.depth and after.depth:
+        parts += _depth_changes(before.depth[0], after.depth[0])
+        guesses = [score.median_scaled.abs_rel for score in after.depth[1:]]
+    if before.masks and after.masks:
+        recalls = (before.masks.recall, after.masks.recall)
+        parts.append(f'mask recall {_change(*recalls, decimals=4)}')
+    if not parts:
+        return ''
+    text = '; '.join(parts) + '.'
+    text = text[0].upper() + text[1:]
+    return f'{text} The best guess without a network has {min(guesses):.3f}.' if guesses else text
+
+
+def _depth_changes(before: DepthScores, after: DepthScores) -> list[str]:
+    """What changed against true depth, a figure each."""
     parts = [f'AbsRel after median scaling {_change(*_abs_rel(before, after, Scaling.MEDIAN))}']
     unscaled = _abs_rel(before, after, Scaling.NONE)
     if None not in unscaled:
@@ -101,9 +125,7 @@ def verdict(comparison: Comparison) -> str:
     if before.boundaries and after.boundaries:
         f1 = (before.boundaries.f1, after.boundaries.f1)
         parts.append(f'boundary F1 {_change(*f1, decimals=4)}')
-    guesses = [score.median_scaled.abs_rel for score in comparison.after.depth[1:]]
-    text = '; '.join(parts) + '.'
-    return f'{text} The best guess without a network has {min(guesses):.3f}.' if guesses else text
+    return parts
 
 
 def _abs_rel(before: DepthScores, after: DepthScores,

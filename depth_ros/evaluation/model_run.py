@@ -11,6 +11,7 @@ from depth_ros.egomotion import OdometrySettings, OdometryState
 from depth_ros.evaluation.alignment import Alignment, align
 from depth_ros.evaluation.confidence_curve import ConfidenceScorer
 from depth_ros.evaluation.depth_scores import DepthScorer
+from depth_ros.evaluation.mask_scores import MaskScorer
 from depth_ros.evaluation.motion_scores import MotionEvaluation, evaluate_motion, make_pairing
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.results import Latency, Paths
@@ -29,6 +30,7 @@ class ModelRun:
         pipeline: of the model.
         scorer: of its depth.
         confidence: of its confidence in it.
+        masks: of its depth at the outlines of foreground masks.
         scale: the state of its scale after the last frame.
     """
 
@@ -53,6 +55,7 @@ class ModelRun:
         self._latencies: list[float] = []
         self.scorer = DepthScorer('model', request.protocol)
         self.confidence = ConfidenceScorer(request.protocol)
+        self.masks = MaskScorer()
 
     def process(self, frame: Frame) -> Estimate:
         """Answer the next frame, knowing the odometry up to its time.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from depth_ros.evaluation import plots, report, tables
-from depth_ros.evaluation.boundaries import THRESHOLDS
+from depth_ros.evaluation.boundaries import FOREGROUND_ALPHA, THRESHOLDS
 from depth_ros.evaluation.confidence_curve import ConfidenceCurve
 from depth_ros.evaluation.frame_pictures import (
     LARGEST_SHOWN_ERROR,
@@ -45,6 +45,13 @@ BOUNDARY_NOTE = (
     'truth: networks of fewer pixels spread their edges and stay far below 1.')
 
 
+MASK_NOTE = (
+    "Mask recall (Depth Pro) is the share of a foreground mask's outline at which predicted depth "
+    'steps, to the pixel, towards the foreground, by the ratios of boundary F1; averaged over the '
+    f'masks that have an outline. Foreground is above {FOREGROUND_ALPHA:.0%} of the largest '
+    'value. No scale changes it. There is no precision: masks do not show the contours inside.')
+
+
 def to_json(evaluation: Evaluation) -> str:
     """Return every figure, with null where there is none; poses and pictures are left out."""
     return json.dumps(figures(evaluation), indent=2, allow_nan=False) + '\n'
@@ -70,6 +77,8 @@ def to_text(evaluation: Evaluation) -> str:
         boundaries = tables.boundary_table(evaluation.depth)
         if boundaries.rows:
             parts.append(boundaries.to_text())
+    if evaluation.masks:
+        parts.append(tables.mask_table(evaluation.masks).to_text())
     if evaluation.confidence:
         parts.append(tables.confidence_table(evaluation.confidence).to_text())
     if evaluation.motion:
@@ -88,6 +97,7 @@ def to_page(evaluation: Evaluation) -> Page:
                  report.heading('Scale'),
                  tables.scale_table(evaluation.depth, evaluation.motion).to_html(),
                  *boundary_parts(tables.boundary_table(evaluation.depth)))
+    page.add(*mask_parts(tables.mask_table(evaluation.masks), evaluation.mask_topic))
     if evaluation.confidence:
         page.add(*_confidence_parts(evaluation.confidence))
     page.add(*(report.note(remark) for remark in evaluation.remarks))
@@ -130,6 +140,14 @@ def boundary_parts(table: tables.Table) -> list[Html]:
     if not table.rows:
         return []
     return [report.heading('Boundaries'), table.to_html(), report.note(BOUNDARY_NOTE)]
+
+
+def mask_parts(table: tables.Table, topic: str) -> list[Html]:
+    """The section on the outlines of masks; nothing where there are none."""
+    if not table.rows:
+        return []
+    return [report.heading('Foreground masks'), table.to_html(),
+            report.note(f'Masks from {topic}. {MASK_NOTE}')]
 
 
 def _confidence_parts(curve: ConfidenceCurve) -> list[Html]:

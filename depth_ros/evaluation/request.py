@@ -63,6 +63,8 @@ class EvaluationRequest:
     depth_topic: str | None = None
     lidar: LidarTruth = field(default_factory=LidarTruth)
     odometry_topic: str | None = None
+    mask_topic: str | None = None
+    """Foreground masks of the rectified image; None: mask recall is not asked for."""
     scale: ScaleSettings | None = None
     """Where metres come from; None: the model where it is metric, else nothing."""
     scale_odometry_topic: str | None = None

@@ -9,6 +9,7 @@ import numpy as np
 from depth_ros.evaluation.alignment import Alignment
 from depth_ros.evaluation.confidence_curve import ConfidenceCurve
 from depth_ros.evaluation.depth_scores import DepthScores
+from depth_ros.evaluation.mask_scores import MaskScores
 from depth_ros.evaluation.motion_scores import MotionEvaluation
 from depth_ros.evaluation.protocol import DepthProtocol, Scaling
 from depth_ros.evaluation.samples import Sample
@@ -52,6 +53,10 @@ class Evaluation:
     depth: tuple[DepthScores, ...]
     confidence: ConfidenceCurve | None
     """None without depth truth, or where nothing moved."""
+    masks: MaskScores | None
+    """None without masks, or where none has an outline."""
+    mask_topic: str
+    """Where masks came from; '' without them."""
     motion: MotionEvaluation | None
     paths: Paths | None
     samples: tuple[Sample, ...]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from depth_ros.evaluation.alignment import Alignment
 from depth_ros.evaluation.confidence_curve import ConfidenceCurve
 from depth_ros.evaluation.depth_scores import DepthScores
+from depth_ros.evaluation.mask_scores import MaskScores
 from depth_ros.evaluation.motion_scores import WITH_UNIT, MotionEvaluation, MotionScores
 from depth_ros.evaluation.protocol import Scaling
 from depth_ros.evaluation.report import Html, Tone
@@ -116,6 +117,9 @@ _BOUNDARY_COLUMNS = (
     Column('images with contours', decimals=0, better=0), Column('boundary F1', 4, better=1),
     Column('precision', 4, better=1), Column('recall', 4, better=1),
 )  # fmt: skip
+_MASK_COLUMNS = (
+    Column('masks with an outline', decimals=0, better=0), Column('mask recall', 4, better=1),
+)  # fmt: skip
 _CONFIDENCE_COLUMNS = (
     Column('confidence from', 2, better=0), Column('to', 2, better=0),
     Column('AbsRel, median-scaled'), Column('AbsRel, no scaling'),
@@ -196,6 +200,22 @@ def boundary_change_table(
     return table
 
 
+def mask_table(scores: MaskScores | None) -> Table:
+    """How well a model's edges follow the outlines of masks; no rows without outlines."""
+    table = Table(_MASK_COLUMNS)
+    if scores is not None:
+        table.add('model', _mask_values(scores))
+    return table
+
+
+def mask_change_table(before: MaskScores | None, after: MaskScores | None) -> Table:
+    """The same of two models, and their differences."""
+    table = Table(_MASK_COLUMNS)
+    _add_both(table, *(None if scores is None else _mask_values(scores)
+                       for scores in (before, after)))
+    return table
+
+
 def confidence_table(curve: ConfidenceCurve) -> Table:
     """Error of each fifth of the judged pixels, and of those without a confidence."""
     table = Table(_CONFIDENCE_COLUMNS)
@@ -270,6 +290,10 @@ def _boundary_values(score: DepthScores) -> list[float | None] | None:
     if boundaries is None:
         return None
     return [boundaries.images, boundaries.f1, boundaries.precision, boundaries.recall]
+
+
+def _mask_values(scores: MaskScores) -> list[float | None]:
+    return [scores.images, scores.recall]
 
 
 def _motion_values(scores: MotionScores) -> list[float | None]:

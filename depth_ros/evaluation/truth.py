@@ -1,4 +1,4 @@
-"""The truth that a bag holds: depth images or LiDAR clouds, beside the frames they belong to."""
+"""The truth that a bag holds: depth images, LiDAR clouds and masks, beside their frames."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from depth_ros.bags import (
     find_camera_topics,
     find_cloud_topic,
     find_depth_topic,
+    find_mask_topic,
     find_odometry_topic,
     read_clouds,
     read_depth,
+    read_masks,
 )
 from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
 from depth_ros.camera import CameraModel, Intrinsics
@@ -71,6 +73,7 @@ class Topics:
     depth: str | None
     lidar: str | None
     odometry: str | None
+    masks: str | None
     remarks: tuple[str, ...] = ()
     """What a reader of the figures should know of how these were chosen."""
 
@@ -84,17 +87,22 @@ def find_topics(request: EvaluationRequest) -> Topics:
     with BagReader(request.bag) as reader:
         camera = find_camera_topics(reader, request.image_topic, request.camera_info_topic)
         odometry = find_odometry_topic(reader, request.odometry_topic)
+        masks = None
+        if request.mask_topic is not None:
+            masks = find_mask_topic(reader, request.mask_topic)
         depth = None
         if request.lidar.topic is None:
             depth = find_depth_topic(reader, request.depth_topic)
         lidar: str | None = None
         remarks: tuple[str, ...] = ()
         if depth is None:
-            lidar, remarks = _find_lidar(reader, request, camera, odometry)
-    if depth is None and lidar is None and odometry is None:
+            optional = odometry is not None or masks is not None
+            lidar, remarks = _find_lidar(reader, request, camera, optional=optional)
+    if depth is None and lidar is None and odometry is None and masks is None:
         raise BagError(f'{request.bag} has neither depth images nor a LiDAR nor odometry to '
-                       'compare with; name them with --depth, --lidar or --odometry')
-    return Topics(camera, depth, lidar, odometry, remarks)
+                       'compare with; name them with --depth, --lidar or --odometry, or '
+                       'foreground masks with --masks')
+    return Topics(camera, depth, lidar, odometry, masks, remarks)
 
 
 def true_depths(request: EvaluationRequest, topics: Topics,
@@ -117,6 +125,22 @@ def true_depths(request: EvaluationRequest, topics: Topics,
             yield stamp, DepthImage(depth_m)
     elif topics.lidar is not None:
         yield from _scans(request, topics, topics.lidar, span)
+
+
+def true_masks(request: EvaluationRequest, topics: Topics) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield stamps and foreground masks, float32 [h,w] from 0 to 1, of the selected frames' time.
+
+    Nothing without such a topic.
+
+    Raises:
+        BagError: the bag is damaged.
+        MessageError: a message is no mask.
+    """
+    if topics.masks is None:
+        return
+    span = _span(request, topics.camera.image, request.selection, STAMP_TOLERANCE_NS)
+    if span is not None:
+        yield from read_masks(request.bag, topics.masks, *span)
 
 
 def tolerance_ns(request: EvaluationRequest, topics: Topics) -> int:
@@ -156,9 +180,9 @@ class NearestInTime(Generic[Truth]):
 
 
 def _find_lidar(
-    reader: BagReader, request: EvaluationRequest, camera: CameraTopics, odometry: str | None
+    reader: BagReader, request: EvaluationRequest, camera: CameraTopics, *, optional: bool
 ) -> tuple[str | None, tuple[str, ...]]:
-    """The LiDAR and remarks; one that nobody named is left out where it cannot be used."""
+    """The LiDAR and remarks; one `optional` that nobody named is left out if unusable."""
     named = request.lidar.topic is not None
     try:
         topic = find_cloud_topic(reader, request.lidar.topic)
@@ -166,7 +190,7 @@ def _find_lidar(
             _check_place(reader, request, camera, topic)
         return topic, ()
     except BagError as error:
-        if named or odometry is None:
+        if named or not optional:
             raise
         return None, (f'no LiDAR is compared: {error}',)
 
