@@ -241,7 +241,12 @@ class Rectifier:
                 f'field of view'
             )
         self.camera = camera
-        distorted = any(camera.d) or not np.allclose(camera.r, _IDENTITY_R, atol=1e-9)
+        # A fisheye model without coefficients still bends: its radius goes with the angle itself.
+        distorted = (
+            any(camera.d)
+            or camera.distortion_model in _FISHEYE_MODELS
+            or not np.allclose(camera.r, _IDENTITY_R, atol=1e-9)
+        )
         comes_rectified = mode is RectifyMode.NEVER or (
             mode is RectifyMode.AUTO and _is_rectified_topic(image_topic)
         )

@@ -203,6 +203,8 @@ def distorted_fisheye(x: float, y: float, d: tuple[float, ...]) -> tuple[float, 
             distorted_polynomial,
         ),
         ('equidistant', (0.02, -0.01, 0.003, 0.001), distorted_fisheye),
+        ('equidistant', (0.0, 0.0, 0.0, 0.0), distorted_fisheye),
+        ('equidistant', (), distorted_fisheye),
     ],
 )
 def test_rectified_pixels_come_from_where_the_distortion_formula_says(model, d, distort):
