@@ -220,6 +220,8 @@ class Rectifier:
     Attributes:
         intrinsics: of the images returned.
         active: whether images are resampled at all.
+        seen: bool [H,W], which pixels of the images returned show what the camera saw; the others
+            are black. None: all of them.
     """
 
     def __init__(
@@ -259,6 +261,7 @@ class Rectifier:
         self.intrinsics = Intrinsics(fx, fy, cx, cy, camera.width, camera.height)
         _check_plausible(self.intrinsics, camera.frame_id)
         self._maps = None
+        self.seen: np.ndarray | None = None
         if self.active:
             try:
                 self._maps = _rectify_maps(camera)
@@ -266,9 +269,16 @@ class Rectifier:
                 raise CameraError(
                     f'camera_info of {camera.frame_id!r} cannot be rectified by: {error}'
                 ) from None
+            self.seen = self._find_seen()
+
+    def _find_seen(self) -> np.ndarray | None:
+        # Of a white image; a pixel at its border counts where at least half of it is inside.
+        white = np.full((self.camera.height, self.camera.width), 255, np.uint8)
+        seen = self(white) > 127
+        return None if seen.all() else seen
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Rectify an image uint8 [H,W,3] or [H,W]; what the camera never saw is black.
+        """Rectify an image uint8 [H,W,3] or [H,W]; what the camera never saw is black, see `seen`.
 
         Raises:
             CameraError: the image has another size than the camera.

@@ -40,6 +40,9 @@ class Frame:
     intrinsics: Intrinsics
     """Of that picture."""
     frame_id: str = ''
+    seen: np.ndarray | None = None
+    """bool [H,W], the pixels that show what the camera saw, see Rectifier; there is depth of no
+    others. None: all of them. Frames of one camera share one array."""
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,9 @@ class DepthEstimate:
     stamp_ns: int
     frame_id: str
     depth_m: np.ndarray
-    """float32 [h,w] along the optical axis in metres, NaN where unknown, which is everywhere while
-    `scale` is not valid; in the model's unit with scale source NONE."""
+    """float32 [h,w] along the optical axis in metres, NaN where unknown: where the camera saw
+    nothing, and everywhere while `scale` is not valid; in the model's unit with scale source
+    NONE."""
     intrinsics: Intrinsics
     """Of the pixels of depth_m."""
     image: np.ndarray | None

@@ -35,7 +35,10 @@ def rectified(
         if frame.camera != camera:
             camera = frame.camera
             rectifier = Rectifier(camera, mode, image_topic)
-        yield Frame(frame.stamp_ns, rectifier(frame.image), rectifier.intrinsics, frame.frame_id)
+        yield Frame(
+            frame.stamp_ns, rectifier(frame.image), rectifier.intrinsics, frame.frame_id,
+            rectifier.seen,
+        )  # fmt: skip
 
 
 class OdometryFeed:

@@ -13,8 +13,9 @@ from depth_ros import se3
 from depth_ros.confidence import ReprojectionConfidence
 from depth_ros.depth_pipeline import DepthPipeline, Frame, NetworkAnswer, Question
 from depth_ros.egomotion import Motion, OdometryState, OdometryTracker, Reference, Tracking
+from depth_ros.errors import CameraError
 from depth_ros.estimate import DepthEstimate, Estimate, OutputSize, TrackSettings, Wanted
-from depth_ros.grids import CameraGrid, Grid, NetworkGrid
+from depth_ros.grids import CameraGrid, Grid, NetworkGrid, blanked
 from depth_ros.ground_plane import Direction
 from depth_ros.motion_refinement import MotionRefiner
 from depth_ros.scale import ScaleSource, ScaleState, make_scale
@@ -36,26 +37,50 @@ class _Picture:
 
 
 class _Camera:
-    """What follows from a camera's intrinsics, made once."""
+    """What follows from a camera's intrinsics and from which pixels it sees, made once."""
 
     def __init__(self, pipeline: DepthPipeline, frame: Frame) -> None:
+        seen, size = frame.seen, (frame.intrinsics.height, frame.intrinsics.width)
+        if seen is not None and seen.shape != size:
+            raise CameraError(
+                f'seen of shape {seen.shape} does not fit a camera of {size[1]} x {size[0]} '
+                f'pixels; allowed: {size}'
+            )
+        self._seen = seen
         self.intrinsics = frame.intrinsics
         self.frame_id = frame.frame_id
         spec = pipeline.spec
         view = self.view = pipeline.view_of(frame.intrinsics)
         self.grids: dict[OutputSize, Grid] = {
-            OutputSize.CAMERA: CameraGrid(view),
-            OutputSize.NETWORK: NetworkGrid(view, spec.depth_width, spec.depth_height),
+            OutputSize.CAMERA: CameraGrid(view, seen),
+            OutputSize.NETWORK: NetworkGrid(view, spec.depth_width, spec.depth_height, seen),
         }
         window = view.visible_window(spec.depth_width, spec.depth_height)
-        self.seen = window.slices
+        self.shown = window.slices
         intrinsics = view.grid_intrinsics(spec.depth_width, spec.depth_height)
         self.rays = intrinsics.rays()[window.slices]
         self.reprojection = ReprojectionConfidence(view.network_intrinsics)
         self.refiner = MotionRefiner(view.network_intrinsics, view.visible)
+        self._unseen: np.ndarray | None = None
+        if seen is not None:
+            self._unseen = view.unseen_cells(seen, spec.depth_width, spec.depth_height)
 
     def took(self, frame: Frame) -> bool:
-        return self.intrinsics == frame.intrinsics and self.frame_id == frame.frame_id
+        return (
+            self.intrinsics == frame.intrinsics
+            and self.frame_id == frame.frame_id
+            and _same(self._seen, frame.seen)
+        )
+
+    def of_the_world(self, depth: np.ndarray) -> np.ndarray:
+        """The network's depth, NaN where the camera saw nothing; itself where it saw all."""
+        return depth if self._unseen is None else blanked(depth.copy(), self._unseen)
+
+
+def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    if one is other:
+        return True
+    return one is not None and other is not None and np.array_equal(one, other)
 
 
 class _Clock:
@@ -158,7 +183,7 @@ class CameraTrack:
             wanted: what to compute besides depth; None: the defaults of Wanted.
 
         Raises:
-            CameraError: the image is not of the size of its intrinsics.
+            CameraError: the image, or what is seen of it, is not of the size of its intrinsics.
             BackendError: the runtime failed.
         """
         begun = self.begin(frame, wanted)
@@ -177,7 +202,7 @@ class CameraTrack:
             wanted: see `process`.
 
         Raises:
-            CameraError: the image is not of the size of its intrinsics.
+            CameraError: the image, or what is seen of it, is not of the size of its intrinsics.
         """
         wanted = wanted or Wanted()
         clock = _Clock()
@@ -208,13 +233,14 @@ class CameraTrack:
         """
         frame, camera, clock = begun.frame, begun.camera, begun.clock
         clock.lap('depth network')
-        depth = answer.depth
-        self._scale.observe_depth(depth[camera.seen], camera.rays)
+        depth = camera.of_the_world(answer.depth)
+        self._scale.observe_depth(depth[camera.shown], camera.rays)
         scale = self._scale.state
         grid = camera.grids[self._settings.output_size]
         size = grid.intrinsics
         out = None if depth_out is None else depth_out(size.height, size.width)
-        depth_m = grid.depth(depth * np.float32(scale.factor), out)
+        # Of the whole answer: interpolating would spread its NaN over pixels that were seen.
+        depth_m = grid.depth(answer.depth * np.float32(scale.factor), out)
         image = grid.image(frame.image, begun.question.pixels[0]) if begun.wanted.image else None
         clock.lap('output')
         estimate = DepthEstimate(
@@ -410,7 +436,7 @@ class SeenFrame:
 
     begun: BegunFrame
     depth: np.ndarray
-    """As the network answered it."""
+    """As the network answered it; NaN where the camera saw nothing."""
     estimate: DepthEstimate
     is_final: bool
     """Whether its depth stays as it is; not so where depth of little confidence is blanked."""

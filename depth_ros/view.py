@@ -32,6 +32,8 @@ PADDING = 128
 """Grey level of the bands around a letterboxed image."""
 
 _NARROWEST_DEG, _WIDEST_DEG = 1.0, 179.0
+_ROUNDING = 1e-4
+"""Shares of a cell below this are none."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,25 @@ class View:
         x0, y0 = _ceil(t.x * sx), _ceil(t.y * sy)
         x1, y1 = int((t.x + t.width) * sx + 1e-6), int((t.y + t.height) * sy + 1e-6)
         return Window(x0, y0, max(1, x1 - x0), max(1, y1 - y0))
+
+    def unseen_cells(self, seen: np.ndarray, width: int, height: int) -> np.ndarray:
+        """The cells of a grid over the network input that show what the camera never saw.
+
+        Args:
+            seen: bool [camera.height,camera.width], the pixels that show what it saw.
+            width: of the grid [cells].
+            height: of the grid [cells].
+
+        Returns:
+            bool [height,width], true where any part is unseen; padding is not.
+        """
+        shares = np.zeros((self.network_height, self.network_width), np.float32)
+        shares[self.visible] = cv2.resize(
+            (~seen[self.source.slices]).astype(np.float32),
+            (self.target.width, self.target.height),
+            interpolation=cv2.INTER_AREA,
+        )
+        return cv2.resize(shares, (width, height), interpolation=cv2.INTER_AREA) > _ROUNDING
 
     def to_network(
         self,

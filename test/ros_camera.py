@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from ros_harness import FRAME, Peer, image_message, info_message
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 
 from depth_ros.camera_names import camera_topic
 
@@ -60,12 +60,16 @@ class Camera:
         if rgb is None:
             rgb = textured(index, *self._size) if self.picture is None else self.picture
         height, width = rgb.shape[:2]
+        self._peer.publish(self._info, self.info_of(width, height, stamp, frame_id))
+        self._peer.publish(self._image, image_message(rgb, stamp, frame_id))
+        return stamp
+
+    def info_of(self, width: int, height: int, stamp: int, frame_id: str) -> CameraInfo:
+        """What it says of itself with a picture."""
         info = info_message(width, height, stamp, self._focal, frame_id)
         if not self.calibrated:
             info.k, info.p = [0.0] * 9, [0.0] * 12
-        self._peer.publish(self._info, info)
-        self._peer.publish(self._image, image_message(rgb, stamp, frame_id))
-        return stamp
+        return info
 
     def send_until(self, received: list, count: int = 1) -> None:
         """Pictures until so many answers have come: the first may pass before all are matched."""

@@ -216,3 +216,47 @@ def test_rectified_pixels_come_from_where_the_distortion_formula_says(model, d, 
         x, y = distort(*ray(camera, column, row), d)
         expected = (x * camera.fx + camera.cx, y * camera.fy + camera.cy)
         np.testing.assert_allclose(rectified[row, column, :2], expected, atol=0.6)
+
+
+# Little of a distorted image is lost where P zooms out, and what surrounds it was never seen.
+ZOOMED_OUT = 0.6
+
+
+@pytest.mark.parametrize(
+    ('model', 'd', 'distort'),
+    [
+        ('plumb_bob', (-0.2, 0.05, 0.002, -0.003, 0.01), distorted_polynomial),
+        ('equidistant', (), distorted_fisheye),
+    ],
+)
+def test_pixels_that_the_camera_never_saw_are_told(model, d, distort):
+    camera = make_intrinsics(160, 120, 100.0)
+    info = make_camera_info(camera, d, model)
+    info.p[0] = info.p[5] = ZOOMED_OUT * 100.0
+    rectifier = Rectifier(CameraModel.from_info(info))
+    assert rectifier.seen.shape == (120, 160)
+    assert rectifier.seen.dtype == bool
+    told = 0
+    for row in range(0, 120, 3):
+        for column in range(0, 160, 3):
+            x, y = distort(*ray(rectifier.intrinsics, column, row), d)
+            u, v = x * camera.fx + camera.cx, y * camera.fy + camera.cy
+            # How far inside of the outer border of the image; at the border OpenCV rounds.
+            inside = min(u + 0.5, v + 0.5, 159.5 - u, 119.5 - v)
+            if abs(inside) > 0.2:
+                assert rectifier.seen[row, column] == (inside > 0), (row, column)
+                told += 1
+    assert told > 2000
+    white = rectifier(np.full((120, 160), 255, np.uint8))
+    assert (white[~rectifier.seen] < 128).all()
+    assert 0.2 < rectifier.seen.mean() < 0.8
+
+
+def test_where_the_camera_saw_every_pixel_there_is_no_mask():
+    camera = make_intrinsics(160, 120, 100.0)
+    zoomed_in = make_camera_info(camera, (-0.2, 0.05, 0.0, 0.0, 0.0))
+    zoomed_in.p[0] = zoomed_in.p[5] = 150.0
+    rectifier = Rectifier(CameraModel.from_info(zoomed_in))
+    assert rectifier.active
+    assert rectifier.seen is None
+    assert Rectifier(CameraModel.from_info(make_camera_info(camera))).seen is None

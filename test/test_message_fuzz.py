@@ -94,7 +94,7 @@ class Answering:
         camera = infos.match(stamp, image.header.frame_id, width, height)
         rectifier = Rectifier(camera, mode)
         rectified = rectifier(picture)
-        frame = Frame(stamp, rectified, rectifier.intrinsics)
+        frame = Frame(stamp, rectified, rectifier.intrinsics, seen=rectifier.seen)
         wanted = Wanted(egomotion=True, confidence=True, image=True)
         estimate = self._track.process(frame, wanted)
         network = self._size is OutputSize.NETWORK

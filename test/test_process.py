@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import recordings
 
-from depth_ros.bags import BagReader, read_depth, read_frames, read_trajectory
+from depth_ros import bag_messages as build
+from depth_ros.bags import BagReader, BagWriter, read_depth, read_frames, read_trajectory
 from depth_ros.bags.topics import CameraTopics
+from depth_ros.camera import CameraModel, Rectifier
 from depth_ros.cli.main import main
 from depth_ros.messages import stamp_ns
 from depth_ros.model import ScaleKind
@@ -107,6 +109,24 @@ def test_clouds_and_images_on_request(tmp_path, bag, model):
     topics = CameraTopics('/image_rect/compressed', '/depth/camera_info')
     image = list(read_frames(out, topics))[2].image
     assert np.abs(image[..., 1].astype(int) - recordings.grey_image(2)).mean() < 3.0
+
+
+def test_what_the_camera_never_saw_has_no_depth(tmp_path, model):
+    info = build.camera_info(0, 'camera', recordings.CAMERA)
+    info.d = np.array([-0.2, 0.05, 0.0, 0.0, 0.0])
+    info.p[0] = info.p[5] = 35.0
+    grey = recordings.grey_image(0)
+    with BagWriter(tmp_path / 'bag') as writer:
+        for topic, kind, message in (
+            ('/camera/camera_info', build.CAMERA_INFO, info),
+            ('/camera/image_raw', build.IMAGE, build.image(0, 'camera', grey, 'mono8')),
+        ):
+            writer.write(topic, kind, 0, message)
+    assert process(tmp_path / 'bag', model, tmp_path / 'out') == 0
+    ((_, depth_m),) = read_depth(tmp_path / 'out', '/depth/image')
+    seen = Rectifier(CameraModel.from_info(info)).seen
+    assert 0.1 < seen.mean() < 0.9
+    np.testing.assert_array_equal(np.isfinite(depth_m), seen)
 
 
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])

@@ -12,7 +12,7 @@ import pytest
 from depth_ros import se3
 from depth_ros.camera import Intrinsics
 from depth_ros.egomotion import OdometrySettings, Tracking
-from depth_ros.errors import ConfigError
+from depth_ros.errors import CameraError, ConfigError
 from depth_ros.model import Fit, Model, ScaleKind
 from depth_ros.pipeline import (
     CameraTrack,
@@ -464,3 +464,60 @@ def test_depth_is_written_where_it_shall_be(tmp_path, size):
     estimate = track.follow(seen, motion)
     assert estimate.depth_m is given[0]
     np.testing.assert_array_equal(estimate.depth_m, expected)
+
+
+def border(camera=CAMERA) -> np.ndarray:
+    """All seen but a frame whose width no network pixel divides."""
+    seen = np.zeros((camera.height, camera.width), bool)
+    seen[7:-7, 9:-9] = True
+    return seen
+
+
+@pytest.mark.parametrize('size', list(OutputSize))
+def test_what_the_camera_never_saw_has_no_depth_and_no_confidence(tmp_path, size):
+    seen = border()
+    settings = TrackSettings(odometry=AS_ANSWERED, output_size=size)
+    whole, part = (make_track(tmp_path / name, settings) for name in ('whole', 'part'))
+    for frame in frames(8):
+        frame = dataclasses.replace(frame, image=frame.image * seen[..., None])
+        all_of_it = whole.process(frame, EVERYTHING)
+        estimate = part.process(dataclasses.replace(frame, seen=seen), EVERYTHING)
+    if size is OutputSize.CAMERA:
+        expected = seen
+    else:  # network pixels, of 2 x 2 of the camera, all of which were seen
+        expected = seen.reshape(48, 2, 64, 2).all(axis=(1, 3))
+    np.testing.assert_array_equal(np.isfinite(estimate.depth_m), expected)
+    np.testing.assert_array_equal(estimate.depth_m[expected], all_of_it.depth_m[expected])
+    assert np.isnan(estimate.confidence[~expected]).all()
+    assert np.isfinite(estimate.confidence).sum() > 0.5 * expected.sum()
+    assert part.process(dataclasses.replace(frame, seen=seen.copy())).odometry.resets == (
+        estimate.odometry.resets
+    )
+
+
+def test_the_ground_is_what_the_camera_saw(tmp_path):
+    """A phantom plane in the border is no ground."""
+    camera = Intrinsics(50, 50, 31.5, 23.5, graphs.WIDTH, graphs.HEIGHT)
+    down = camera.rays()[..., 1]
+    with np.errstate(divide='ignore'):
+        ground = np.where(down > 0.05, 1.0 / down, 20.0)
+    seen = np.ones(ground.shape, bool)
+    seen[24:, :40] = False
+    ground[~seen] *= 3.0
+    height = ScaleSettings(ScaleSource.CAMERA_HEIGHT, camera_height_m=2.0)
+    settings = TrackSettings(odometry=AS_ANSWERED, scale=height)
+    picture = texture(camera=camera)
+    factors = []
+    for name, mask in (('part', seen), ('whole', None)):
+        track = make_track(tmp_path / name, settings, depth=ground)
+        for index in range(12):
+            estimate = track.process(Frame(index * STEP_NS, picture, camera, seen=mask))
+        factors.append(estimate.scale.factor if estimate.scale.valid else math.nan)
+    assert factors[0] == pytest.approx(2.0, rel=0.02)
+    assert factors[1] != pytest.approx(2.0, rel=0.02)
+
+
+def test_a_mask_of_another_size_is_refused(tmp_path):
+    frame = dataclasses.replace(frames(1)[0], seen=np.ones((48, 64), bool))
+    with pytest.raises(CameraError, match=r'\(48, 64\).*\(96, 128\)'):
+        make_track(tmp_path).process(frame)

@@ -261,3 +261,32 @@ def test_bilinear_takes_the_four_nearest_pixels(size):
     rows = image[top] * (1 - dy) + image[top + 1] * dy
     expected = rows[:, left] * (1 - dx) + rows[:, left + 1] * dx
     assert np.abs(out - expected).max() <= 1.0
+
+
+@pytest.mark.parametrize('fit', list(Fit))
+@pytest.mark.parametrize('shape', [(192, 256), (96, 128)])
+def test_cells_that_show_any_unseen_pixel_are_told(fit, shape):
+    """Naively: a cell is unseen where a pixel that it covers is."""
+    camera = Intrinsics(525, 525, 319.5, 239.5, 640, 360)
+    view = View.fit(camera, 256, 192, fit)
+    seen = np.ones((360, 640), bool)
+    seen[:, :100] = seen[300:, 400:] = False
+    height, width = shape
+    unseen = view.unseen_cells(seen, width, height)
+    assert unseen.shape == shape
+    s, t = view.source, view.target
+    for row in range(0, height, 5):
+        for column in range(0, width, 5):
+            edges = []
+            for at, to, begin, size, start, shown in (
+                (column, 256 / width, s.x, s.width, t.x, t.width),
+                (row, 192 / height, s.y, s.height, t.y, t.height),
+            ):
+                ends = [(one * to - start) * size / shown + begin for one in (at, at + 1)]
+                edges.append((max(begin, round(ends[0] - 0.49)), round(ends[1] + 0.49)))
+            (x0, x1), (y0, y1) = edges
+            covered = seen[y0:y1, x0:x1] if x1 > 0 and y1 > 0 else seen[:0]
+            border = seen[max(0, y0 - 3) : max(0, y1 + 3), max(0, x0 - 3) : max(0, x1 + 3)]
+            if border.all() or not border.any():  # pixels that cells share lie on neither side
+                assert unseen[row, column] == (not covered.all()), (row, column)
+    assert 0 < unseen.mean() < 0.5

@@ -70,6 +70,8 @@ class Picture:
     """uint8 [H,W,3] RGB, rectified where the camera is calibrated."""
     intrinsics: Intrinsics | None
     """None: nobody calibrated the camera, and the model is to tell its focal length."""
+    seen: np.ndarray | None = None
+    """See Frame."""
 
 
 @dataclass
@@ -337,7 +339,9 @@ class CameraPort:
             if self._focal is None:
                 raise RuntimeError('no model is installed')
             intrinsics = self._focal.intrinsics(picture.image)
-        return Frame(picture.stamp_ns, picture.image, intrinsics, picture.frame_id)
+        return Frame(
+            picture.stamp_ns, picture.image, intrinsics, picture.frame_id, picture.seen
+        )
 
     def _picture(
         self, message: RawImage | CompressedImage, parameters: NodeParameters
@@ -354,7 +358,9 @@ class CameraPort:
             topic = image_topic(self._node, self.name, parameters.image_transport)
             self._rectifier = (camera, rectify, Rectifier(camera, rectify, topic))
         rectifier = self._rectifier[2]
-        return Picture(stamp, frame_id, rectifier(image), rectifier.intrinsics)
+        return Picture(
+            stamp, frame_id, rectifier(image), rectifier.intrinsics, rectifier.seen
+        )
 
     def _feed(self, track: CameraTrack, frame_id: str) -> None:
         """Hand over what came in between two frames."""
