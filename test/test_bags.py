@@ -324,6 +324,34 @@ def test_one_latched_camera_info_serves_all_images_of_its_size(tmp_path):
     assert len(list(read_frames(tmp_path / 'bag', TOPICS))) == 30
 
 
+def write_infos(path, *frame_ids):
+    """Images in frame `optical`, after camera_info in frames of a focal length each."""
+    with BagWriter(path) as writer:
+        for index in range(4):
+            for number, frame_id in enumerate(frame_ids):
+                info = build.camera_info(
+                    stamp(index), frame_id, make_intrinsics(32, 24, 40.0 + number)
+                )
+                writer.write(TOPICS.camera_info, build.CAMERA_INFO, stamp(index), info)
+            image = build.image(stamp(index), 'optical', picture(index), 'rgb8')
+            writer.write(TOPICS.image, build.IMAGE, stamp(index), image)
+
+
+def test_cameras_that_share_a_topic_are_told_apart_by_their_frames(tmp_path):
+    write_infos(tmp_path / 'bag', 'other', 'optical', 'third')
+    assert [f.camera.k[0] for f in read_frames(tmp_path / 'bag', TOPICS)] == 4 * [41.0]
+    write_infos(tmp_path / 'none', 'other', 'third')
+    with pytest.raises(BagError, match=r"image 0 of /cam/image_raw.*'optical'.*'third'.*'other'"):
+        list(read_frames(tmp_path / 'none', TOPICS))
+
+
+def test_camera_info_of_the_only_other_frame_serves(tmp_path):
+    write_infos(tmp_path / 'bag', 'camera_link')
+    frames = list(read_frames(tmp_path / 'bag', TOPICS))
+    assert [f.camera.frame_id for f in frames] == 4 * ['camera_link']
+    assert [f.frame_id for f in frames] == 4 * ['optical']
+
+
 def test_camera_info_of_another_size_is_no_camera_info(tmp_path):
     with BagWriter(tmp_path / 'bag') as writer:
         image = build.image(stamp(0), 'optical', picture(0), 'rgb8')

@@ -25,10 +25,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from depth_ros.camera import CameraModel, Rectifier, RectifyMode
+from depth_ros.camera_infos import CameraInfos
 from depth_ros.errors import CameraError, DepthRosError, MessageError
 from depth_ros.messages import NSEC, depth_to_metres, image_to_rgb, mask_to_alpha, stamp_ns
 from depth_ros.pipeline import CameraTrack, DepthPipeline, Frame, OutputSize, TrackSettings, Wanted
-from depth_ros.ros.camera_infos import CameraInfos
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]  # it takes as long as cases are wanted
 

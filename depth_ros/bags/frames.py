@@ -14,7 +14,8 @@ from depth_ros.bags.reader import BagReader
 from depth_ros.bags.stamped import read_stamped
 from depth_ros.bags.topics import CameraTopics
 from depth_ros.camera import CameraModel
-from depth_ros.errors import BagError, ConfigError, MessageError
+from depth_ros.camera_infos import CameraInfos
+from depth_ros.errors import BagError, CameraError, ConfigError, MessageError
 from depth_ros.messages import NSEC, depth_to_metres, image_to_rgb, mask_to_alpha, stamp_ns
 
 # camera_info may be recorded a little after its image.
@@ -90,58 +91,25 @@ class BagFrame:
     camera: CameraModel
 
 
-class _Cameras:
-    """camera_info messages seen so far."""
-
-    def __init__(self) -> None:
-        self.newest_ns = -1
-        self._by_stamp: dict[int, CameraModel] = {}
-        self._by_size: dict[tuple[int, int], CameraModel] = {}
-
-    def add(self, info: Any) -> None:
-        camera = CameraModel.from_info(info)
-        stamp = stamp_ns(info.header)
-        self.newest_ns = max(self.newest_ns, stamp)
-        self._by_stamp[stamp] = camera
-        if len(self._by_stamp) > 4 * _PATIENCE:
-            del self._by_stamp[next(iter(self._by_stamp))]
-        self._by_size[camera.width, camera.height] = camera
-
-    def has(self, stamp: int) -> bool:
-        return stamp in self._by_stamp
-
-    def find(self, stamp: int, width: int, height: int) -> CameraModel | None:
-        """The camera of the same stamp, else the latest of the same size."""
-        camera = self._by_stamp.get(stamp)
-        if camera is not None and (camera.width, camera.height) == (width, height):
-            return camera
-        return self._by_size.get((width, height))
-
-    @property
-    def sizes(self) -> str:
-        return ', '.join(f'{w}x{h}' for w, h in self._by_size) or 'none'
-
-
 def read_frames(
     path: Path | str, topics: CameraTopics, selection: Selection | None = None
 ) -> Iterator[BagFrame]:
     """Selected images with their camera, in order of recording.
 
-    An image takes the camera_info of its own stamp, else the latest one of its size.
+    Which camera_info belongs to an image is told by CameraInfos, as it is in the node.
 
     Raises:
-        BagError: the bag is damaged, or no camera_info fits an image.
+        BagError: the bag is damaged, or no camera_info fits an image or it makes no sense.
         MessageError: an image cannot be decoded.
-        CameraError: a camera_info makes no sense.
     """
     chosen = selection or Selection()
-    cameras = _Cameras()
+    infos = CameraInfos()
     waiting: deque[tuple[int, Any]] = deque()
     index, start_ns = -1, 0
     with BagReader(path) as reader:
         for topic, _, message in reader.messages([topics.image, topics.camera_info]):
             if topic == topics.camera_info:
-                cameras.add(message)
+                infos.store(message)
             else:
                 index += 1
                 start_ns = start_ns if index else stamp_ns(message.header)
@@ -150,10 +118,10 @@ def read_frames(
                     break
                 if chosen.contains(index, time_s):
                     waiting.append((index, message))
-            while waiting and _is_due(waiting, cameras):
-                yield _frame(reader, topics, cameras, *waiting.popleft())
+            while waiting and _is_due(waiting, infos):
+                yield _frame(reader, topics, infos, *waiting.popleft())
         while waiting:
-            yield _frame(reader, topics, cameras, *waiting.popleft())
+            yield _frame(reader, topics, infos, *waiting.popleft())
 
 
 def read_depth(
@@ -190,14 +158,14 @@ def read_masks(
     return read_stamped(path, topic, mask_to_alpha, from_ns, to_ns)
 
 
-def _is_due(waiting: deque[tuple[int, Any]], cameras: _Cameras) -> bool:
+def _is_due(waiting: deque[tuple[int, Any]], infos: CameraInfos) -> bool:
     """Whether the oldest waiting image has its camera_info, or has waited enough for it."""
-    stamp = stamp_ns(waiting[0][1].header)
-    return cameras.has(stamp) or cameras.newest_ns > stamp or len(waiting) > _PATIENCE
+    header = waiting[0][1].header
+    return infos.is_settled(stamp_ns(header), header.frame_id) or len(waiting) > _PATIENCE
 
 
 def _frame(
-    reader: BagReader, topics: CameraTopics, cameras: _Cameras, index: int, message: Any
+    reader: BagReader, topics: CameraTopics, infos: CameraInfos, index: int, message: Any
 ) -> BagFrame:
     try:
         image = image_to_rgb(message)
@@ -205,12 +173,13 @@ def _frame(
         raise MessageError(
             f'{topics.image} of bag {reader.path}, image {index}: {error}'
         ) from None
-    stamp = stamp_ns(message.header)
+    stamp, frame_id = stamp_ns(message.header), message.header.frame_id
     height, width = image.shape[:2]
-    camera = cameras.find(stamp, width, height)
-    if camera is None:
+    try:
+        camera = infos.match(stamp, frame_id, width, height)
+    except CameraError as error:
         raise BagError(
-            f'bag {reader.path}: {topics.camera_info} has no camera_info of {width}x{height} for '
-            f'{topics.image} (it has: {cameras.sizes})'
-        )
-    return BagFrame(index, stamp, message.header.frame_id, image, camera)
+            f'bag {reader.path}: {topics.camera_info} has no camera_info for image {index} of '
+            f'{topics.image}: {error}'
+        ) from None
+    return BagFrame(index, stamp, frame_id, image, camera)

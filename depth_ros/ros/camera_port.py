@@ -7,7 +7,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from rclpy.callback_groups import CallbackGroup
@@ -16,6 +16,7 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from depth_ros.camera import CameraModel, Intrinsics, Rectifier, RectifyMode
+from depth_ros.camera_infos import CameraInfos
 from depth_ros.depth_pipeline import NetworkAnswer
 from depth_ros.errors import BackendError, CameraError, DepthRosError, MessageError
 from depth_ros.focal_estimate import FocalEstimate
@@ -31,7 +32,6 @@ from depth_ros.pipeline import (
     Frame,
     SeenFrame,
 )
-from depth_ros.ros.camera_infos import CameraInfos
 from depth_ros.ros.extrinsics import find_mounting
 from depth_ros.ros.health import SHOWN_S, Level, Problem, Trouble
 from depth_ros.ros.input_watch import watch_inputs
@@ -72,6 +72,8 @@ class Picture:
     """None: nobody calibrated the camera, and the model is to tell its focal length."""
     seen: np.ndarray | None = None
     """See Frame."""
+    calibrated_by: str = 'of camera_info'
+    """Where the intrinsics come from, for people."""
 
 
 @dataclass
@@ -358,9 +360,13 @@ class CameraPort:
             topic = image_topic(self._node, self.name, parameters.image_transport)
             self._rectifier = (camera, rectify, Rectifier(camera, rectify, topic))
         rectifier = self._rectifier[2]
-        return Picture(
+        picture = Picture(
             stamp, frame_id, rectifier(image), rectifier.intrinsics, rectifier.seen
         )
+        if camera.frame_id not in ('', frame_id):
+            told = f'of camera_info in frame {camera.frame_id!r}, of images in {frame_id!r}'
+            return replace(picture, calibrated_by=told)
+        return picture
 
     def _feed(self, track: CameraTrack, frame_id: str) -> None:
         """Hand over what came in between two frames."""
@@ -460,7 +466,7 @@ class CameraPort:
     def _report_focal(self, picture: Picture, fov_deg: float | None) -> None:
         focal = self._focal
         if picture.intrinsics is not None or focal is None:
-            self._monitor.focal_text = 'of camera_info'
+            self._monitor.focal_text = picture.calibrated_by
             self._monitor.clear(Trouble.FOCAL)
             return
         focal.observe(fov_deg)

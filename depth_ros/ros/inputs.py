@@ -13,10 +13,10 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from depth_ros.camera_infos import CameraInfos
 from depth_ros.camera_names import camera_topic
 from depth_ros.errors import MessageError
 from depth_ros.parameters import ImageTransport
-from depth_ros.ros.camera_infos import CameraInfos
 from depth_ros.ros.raw_image import RawImage
 from depth_ros.ros.receiving import Receiving
 from depth_ros.ros.serialized import AFTER_STAMP, header_stamp_ns

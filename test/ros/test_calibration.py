@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 from ros_camera import Camera, as_array
-from ros_harness import wait_for
+from ros_harness import FRAME, wait_for
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from depth_ros.camera import CameraModel, Rectifier
+
+
+class Linked(Camera):
+    """One whose driver stamps camera_info with the frame of its housing."""
+
+    def info_of(self, width: int, height: int, stamp: int, frame_id: str) -> CameraInfo:
+        return super().info_of(width, height, stamp, 'camera_link')
 
 
 class Bordered(Camera):
@@ -34,3 +41,15 @@ def test_what_the_camera_never_saw_is_neither_depth_nor_a_point(network, peer, m
     cloud = clouds[-1]
     points = np.frombuffer(cloud.data, np.float32).reshape(cloud.height, cloud.width, 4)
     np.testing.assert_array_equal(np.isfinite(points[..., :3]), seen[..., None].repeat(3, 2))
+
+
+def test_camera_info_in_the_only_other_frame_serves_and_is_told_of(network, peer, model):
+    depths = peer.collect(Image, 'depth/image')
+    camera = Linked(peer)
+    with network.depth_node(model=model):
+        camera.send_until(depths)
+        told = peer.wait_diagnosis(
+            lambda d: 'camera_link' in d['focal length'] and d['level'] == '0', camera.send
+        )
+    assert depths[-1].header.frame_id == FRAME
+    assert FRAME in told['focal length']

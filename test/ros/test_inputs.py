@@ -7,9 +7,9 @@ import pytest
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from ros_harness import BEST_EFFORT, FRAME, image_message, info_message, wait_for
 
+from depth_ros.camera_infos import CameraInfos
 from depth_ros.errors import MessageError
 from depth_ros.parameters import ImageTransport
-from depth_ros.ros.camera_infos import CameraInfos
 from depth_ros.ros.inputs import Arrival, Inputs
 
 
