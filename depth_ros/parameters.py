@@ -136,8 +136,9 @@ class NodeParameters:
     allow_estimated_focal: bool = field(
         default=False,
         metadata=_meaning(
-            'Take cameras whose camera_info has no calibration, with the focal length that the '
-            'model sees, where it tells the field of view; metres are as good as that guess.'
+            'Take cameras whose camera_info has no calibration, or that nobody publishes any of, '
+            'with the focal length that the model sees, where it tells the field of view; metres '
+            'are as good as that guess.'
         ),
     )
     output_size: OutputSize = field(

@@ -38,7 +38,7 @@ class Camera:
         focal: float = 60.0,
     ) -> None:
         """A camera of a node with one or several; `name` is above its topics and in its frame."""
-        self._peer = peer
+        self.peer = peer
         self._image, self._info = camera_topic(name, 'image'), camera_topic(name, 'camera_info')
         self._size, self._focal = size, focal
         self.frame_id = f'{name}_optical_frame' if name else FRAME
@@ -60,8 +60,8 @@ class Camera:
         if rgb is None:
             rgb = textured(index, *self._size) if self.picture is None else self.picture
         height, width = rgb.shape[:2]
-        self._peer.publish(self._info, self.info_of(width, height, stamp, frame_id))
-        self._peer.publish(self._image, image_message(rgb, stamp, frame_id))
+        self.peer.publish(self._info, self.info_of(width, height, stamp, frame_id))
+        self.peer.publish(self._image, image_message(rgb, stamp, frame_id))
         return stamp
 
     def info_of(self, width: int, height: int, stamp: int, frame_id: str) -> CameraInfo:

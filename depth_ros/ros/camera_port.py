@@ -34,7 +34,7 @@ from depth_ros.pipeline import (
 )
 from depth_ros.ros.extrinsics import find_mounting
 from depth_ros.ros.health import SHOWN_S, Level, Problem, Trouble
-from depth_ros.ros.input_watch import watch_inputs
+from depth_ros.ros.input_watch import UNREADABLE_CURE, missing_info, watch_inputs
 from depth_ros.ros.inputs import Arrival, Inputs, image_topic
 from depth_ros.ros.monitor import CameraMonitor
 from depth_ros.ros.outputs import Audience, Outputs
@@ -58,6 +58,8 @@ _TILT_CURE = (
     'let it see level ground in the lower half of its image; where it is tilted, name base_frame '
     'and let /tf_static place it there, or set extrinsics to parameter and camera_in_base'
 )
+_INFO_PATIENCE_S = 2.0
+"""So long after activation a publisher of camera_info may still be discovered."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ class CameraPort:
         self._reset_reason: str | None = None
         self._dropped = False
         self._last_stamp_ns: int | None = None
+        self._without_info = False
         self._refusing = Caught(self.refuse)
         monitor.scale_text = monitor.focal_text = 'no frame yet'
 
@@ -164,6 +167,7 @@ class CameraPort:
 
         counters.start()
         self._last_stamp_ns = None
+        self._without_info = False
         self.reset('the node was activated')
         self._inputs = Inputs(
             self._node,
@@ -174,6 +178,7 @@ class CameraPort:
             answer,
             group,
             self._monitor.report_bug,
+            self._report_unreadable_info,
         )
 
     def close_inputs(self) -> None:
@@ -183,7 +188,7 @@ class CameraPort:
             inputs.destroy()
 
     def forget_calibration(self) -> None:
-        """Take no camera_info of before for images to come."""
+        """Take no camera_info of before for images to come; latched ones come again."""
         self._infos.clear()
 
     def destroy(self) -> None:
@@ -197,7 +202,16 @@ class CameraPort:
         inputs = self._inputs
         self._monitor.watch()
         if inputs is not None:
-            watch_inputs(inputs, self._parameters.image_timeout, self._monitor)
+            inputs.take_latched()
+            estimates = self._parameters.allow_estimated_focal
+            self._without_info = (
+                estimates
+                and not inputs.has_info
+                and inputs.age_s > _INFO_PATIENCE_S
+                and inputs.info_publishers == 0
+            )
+            timeout_s, needs_info = self._parameters.image_timeout, not self._without_info
+            watch_inputs(inputs, timeout_s, needs_info, self._monitor)
 
     def install(self, track: CameraTrack | None, parameters: NodeParameters) -> None:
         """Use another model's track and other parameters from the next frame on."""
@@ -352,6 +366,10 @@ class CameraPort:
         height, width = image.shape[:2]
         stamp, frame_id = stamp_ns(message.header), message.header.frame_id
         self._watch_stamp(stamp)
+        if not self._infos.has_any:
+            if self._without_info and parameters.allow_estimated_focal:
+                return Picture(stamp, frame_id, image, None)
+            self._refuse_without_info()
         camera = self._infos.match(stamp, frame_id, width, height)
         if not camera.calibrated and parameters.allow_estimated_focal:
             return Picture(stamp, frame_id, image, None)
@@ -367,6 +385,13 @@ class CameraPort:
             told = f'of camera_info in frame {camera.frame_id!r}, of images in {frame_id!r}'
             return replace(picture, calibrated_by=told)
         return picture
+
+    def _refuse_without_info(self) -> None:
+        inputs = self._inputs
+        raise CameraError('no camera_info has arrived' if inputs is None else missing_info(inputs))
+
+    def _report_unreadable_info(self, what: str) -> None:
+        self._monitor.report(Trouble.CAMERA, Problem(Level.ERROR, what, UNREADABLE_CURE))
 
     def _feed(self, track: CameraTrack, frame_id: str) -> None:
         """Hand over what came in between two frames."""

@@ -11,10 +11,19 @@ from depth_ros.ros.monitor import Monitor
 
 _ENOUGH_INFOS = 3
 """So many camera_info messages without an image are no accident of timing."""
+UNREADABLE_CURE = 'see that its publisher has the sensor_msgs of this ROS distribution'
 
 
-def watch_inputs(inputs: Inputs, timeout_s: float, monitor: Monitor) -> None:
+def watch_inputs(
+    inputs: Inputs, timeout_s: float, needs_info: bool, monitor: Monitor
+) -> None:
     """Report what is missing; to be called about once a second.
+
+    Args:
+        inputs: are watched.
+        timeout_s: so long nothing may come.
+        needs_info: whether images are of no use without camera_info.
+        monitor: is told.
 
     camera_info arriving where images do not is what Fast DDS without a profile looks like: small
     messages pass, images above 512 kB are dropped without a word.
@@ -22,6 +31,8 @@ def watch_inputs(inputs: Inputs, timeout_s: float, monitor: Monitor) -> None:
     silence = inputs.silence()
     if silence.image_s < timeout_s:
         monitor.clear(Trouble.INPUT, Trouble.TRANSPORT)
+        if needs_info and not inputs.has_info:
+            monitor.report(Trouble.CAMERA, Problem(Level.ERROR, missing_info(inputs)))
         return
     seconds = f'for {silence.image_s:.0f} s'
     publishers = inputs.publishers
@@ -41,3 +52,13 @@ def watch_inputs(inputs: Inputs, timeout_s: float, monitor: Monitor) -> None:
     else:
         cure = f'nobody publishes it: start the camera, or remap {inputs.image_name} to its topic'
         monitor.report(Trouble.INPUT, Problem(Level.WARN, what, cure))
+
+
+def missing_info(inputs: Inputs) -> str:
+    """That no camera_info has arrived, where it should, and what to do about that."""
+    what = f'no camera_info has arrived on {inputs.info_topic}'
+    if inputs.unreadable_info:
+        return f'{what} that can be read: {inputs.unreadable_info}; {UNREADABLE_CURE}'
+    if inputs.info_publishers:
+        return f'{what}, though it has a publisher; see that it publishes with images, or latched'
+    return f'{what}; nobody publishes it: start it, or remap {inputs.info_name} to its topic'

@@ -21,6 +21,14 @@ from depth_ros.ros.raw_image import RawImage
 from depth_ros.ros.receiving import Receiving
 from depth_ros.ros.serialized import AFTER_STAMP, header_stamp_ns
 
+_INFOS_KEPT = 5
+_LATCHED = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=_INFOS_KEPT,
+    reliability=ReliabilityPolicy.RELIABLE,  # best effort gets nothing of before
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+
 
 @dataclass(frozen=True)
 class Arrival:
@@ -72,6 +80,11 @@ class Inputs:
     """The subscriptions of one camera of an active node; an inactive one receives nothing.
 
     Best effort matches every publisher; images are kept one deep, since only the newest counts.
+    A camera_info that was published before, and latched (transient local), needs a subscription of
+    its own: see `take_latched`.
+
+    Attributes:
+        unreadable_info: what was wrong with the last camera_info; empty: nothing.
     """
 
     def __init__(
@@ -84,6 +97,7 @@ class Inputs:
         answer: Callable[[], None],
         group: CallbackGroup,
         failed: Callable[[str], object],
+        unreadable: Callable[[str], object],
     ) -> None:
         """Subscribe.
 
@@ -96,17 +110,23 @@ class Inputs:
             answer: may take its time with those that are.
             group: of subscriptions that no executor may take.
             failed: told of messages that cannot be taken.
+            unreadable: told of messages that are no camera_info.
         """
         self._node = node
         self._infos = infos
         self._take_image = take_image
         self._transport = transport
-        self._last_image_s = time.monotonic()
+        self._opened_s = self._last_image_s = time.monotonic()
         self._infos_since_image = 0
         self._info_content = b''
         self._info: CameraInfo | None = None
+        self.unreadable_info = ''
+        self._unreadable = unreadable
+        self._group, self._failed = group, failed
         self.image_name = camera_topic(camera, 'image')
         self.image_topic = image_topic(node, camera, transport)
+        self.info_name = camera_topic(camera, 'camera_info')
+        self.info_topic = node.resolve_topic_name(self.info_name)
         image_type = Image if transport is ImageTransport.RAW else CompressedImage
         self._subscriptions = [
             node.create_subscription(
@@ -120,23 +140,67 @@ class Inputs:
             )
             for message_type, topic, callback, depth in (
                 (image_type, self.image_topic, self._on_image, 1),
-                (CameraInfo, camera_topic(camera, 'camera_info'), self._on_info, 5),
+                (CameraInfo, self.info_name, self._on_info, _INFOS_KEPT),
             )
         ]
-        self._receiving = Receiving('inputs', node.context, self._subscriptions, failed, answer)
+        self._receiving = [
+            Receiving('inputs', node.context, self._subscriptions, failed, answer)
+        ]
+        self.take_latched()
 
     @property
     def publishers(self) -> int:
         """Publishers of the image topic."""
         return self._node.count_publishers(self.image_topic)
 
+    @property
+    def age_s(self) -> float:
+        """Since they were opened [s]."""
+        return time.monotonic() - self._opened_s
+
+    @property
+    def info_publishers(self) -> int:
+        """Publishers of the camera_info topic."""
+        return self._node.count_publishers(self.info_topic)
+
+    @property
+    def has_info(self) -> bool:
+        """Whether there is a camera_info."""
+        return self._infos.has_any
+
     def silence(self) -> Silence:
         """How long no image has come."""
         return Silence(time.monotonic() - self._last_image_s, self._infos_since_image)
 
+    def take_latched(self) -> None:
+        """Subscribe to camera_info that is latched, where there is no other and none is yet.
+
+        Only where somebody latches it: every other publisher would warn in its log of a
+        subscriber that it cannot serve.
+        """
+        if self.has_info or len(self._receiving) > 1:
+            return
+        offers = self._node.get_publishers_info_by_topic(self.info_topic)
+        if not any(one.qos_profile.durability is _LATCHED.durability for one in offers):
+            return
+        # Not to be overridden: with any other QoS it would be of no use.
+        latched = self._node.create_subscription(
+            CameraInfo,
+            self.info_name,
+            self._store_info,
+            _LATCHED,
+            callback_group=self._group,
+            raw=True,
+        )
+        self._subscriptions.append(latched)
+        self._receiving.append(
+            Receiving('latched', self._node.context, [latched], self._failed)
+        )
+
     def destroy(self) -> None:
         """Unsubscribe."""
-        self._receiving.stop()
+        for receiving in self._receiving:
+            receiving.stop()
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
@@ -146,15 +210,24 @@ class Inputs:
         self._take_image(Arrival(message, self._last_image_s, self._transport))
 
     def _on_info(self, message: bytes) -> None:
-        """Read what a camera says of itself when it says something else than before."""
         self._infos_since_image += 1
+        self._store_info(message)
+
+    def _store_info(self, message: bytes) -> None:
+        """Read what a camera says of itself when it says something else than before."""
         content = message[AFTER_STAMP:]
         try:
             if self._info is None or content != self._info_content:
                 self._info, self._info_content = deserialize_message(message, CameraInfo), content
             self._infos.store(self._info, header_stamp_ns(message))
-        except (RuntimeError, MessageError):
-            pass  # no camera_info: where there is no other, images are refused for it
+        except (RuntimeError, MessageError) as error:
+            self.unreadable_info = (
+                f'{len(message)} bytes on {self.info_topic} are no serialised '
+                f'sensor_msgs/CameraInfo: {error}'
+            )
+            self._unreadable(self.unreadable_info)
+        else:
+            self.unreadable_info = ''
 
 
 def _sensor_qos(depth: int) -> QoSProfile:

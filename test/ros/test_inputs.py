@@ -5,7 +5,9 @@ import time
 import numpy as np
 import pytest
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_harness import BEST_EFFORT, FRAME, image_message, info_message, wait_for
+from sensor_msgs.msg import CameraInfo
 
 from depth_ros.camera_infos import CameraInfos
 from depth_ros.errors import MessageError
@@ -19,10 +21,11 @@ class Camera:
     def __init__(self, peer):
         self._peer = peer
         self.infos, self.arrivals, self.failures = CameraInfos(), [], []
+        self.unreadable = []
         self._node = peer.other_node()
         self._inputs = Inputs(
             self._node, '', ImageTransport.RAW, self.infos, self.arrivals.append, lambda: None,
-            MutuallyExclusiveCallbackGroup(), self.failures.append,
+            MutuallyExclusiveCallbackGroup(), self.failures.append, self.unreadable.append,
         )  # fmt: skip
 
     def info(self, message):
@@ -35,6 +38,9 @@ class Camera:
             return self._inputs.silence().infos_since_image > before
 
         wait_for(sent, 'a camera_info')
+
+    def take_latched(self):
+        self._inputs.take_latched()
 
     def focal(self, stamp):
         return self.infos.match(stamp, FRAME, 96, 72).k[0]
@@ -64,6 +70,9 @@ def test_what_is_no_camera_info_leaves_those_that_are(camera, peer):
     for noise in (b'\0\1\0\0' + bytes(4), b'\0\1\0\0' + 40 * b'\xff'):
         camera.info(noise)
     assert camera.focal(1) == 100.0
+    assert all('bytes on /camera_info are no serialised' in one for one in camera.unreadable)
+    assert len(camera.unreadable) >= 2
+    assert camera.failures == []
     camera.info(info_message(96, 72, 2, 120.0))
     assert camera.focal(2) == 120.0
 
@@ -86,3 +95,24 @@ def test_an_image_is_read_where_it_lies(camera, peer):
 def test_bytes_that_are_no_image_are_refused_when_read():
     with pytest.raises(MessageError, match='no serialised'):
         Arrival(b'\0\1\0\0', 0.0).read()
+
+
+def test_what_is_latched_is_taken_and_nobody_else_is_asked_for_it(camera, peer):
+    node = peer.other_node()
+    topic = '/camera_info'
+    ordinary = node.create_publisher(CameraInfo, topic, BEST_EFFORT)
+    wait_for(lambda: node.count_publishers(topic) == 1, 'a publisher')
+    camera.take_latched()
+    assert node.count_subscribers(topic) == 1
+    node.destroy_publisher(ordinary)
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    node.create_publisher(CameraInfo, topic, latched).publish(info_message(96, 72, 1, 110.0))
+
+    def taken():
+        camera.take_latched()
+        return camera.infos.has_any
+
+    wait_for(taken, 'the latched camera_info')
+    assert camera.focal(9) == 110.0
+    assert camera.failures == camera.unreadable == []
+    node.destroy_node()
