@@ -83,20 +83,23 @@ class CameraInfos:
                 no sense.
         """
         with self._lock:
+            same_stamp = self._of_stamp(stamp, frame_id)  # of each image where all is well
+            if same_stamp is not None:
+                camera = same_stamp.camera
+                if (camera.width, camera.height) == (width, height):
+                    return camera
             known = list(self._latest.values())[::-1]
             fitting = [told for told in known if told.fits(frame_id)]
             frames = {told.frame_id for told in known}
             if not fitting and len(frames) == 1:
-                fitting, (frame_id_there,) = known, frames
-            else:
-                frame_id_there = frame_id
-            same_stamp = self._of_stamp(stamp, frame_id_there)
+                of_stamp = self._of_stamp(stamp, *frames)
+                fitting = known if of_stamp is None else [of_stamp, *known]
         senseless: CameraError | None = None
-        for told in fitting if same_stamp is None else [same_stamp, *fitting]:
+        for told in fitting:
             try:
                 camera = told.camera
             except CameraError as error:
-                if told is same_stamp or (told.info.width, told.info.height) == (width, height):
+                if (told.info.width, told.info.height) == (width, height):
                     raise
                 senseless = senseless or error
                 continue
