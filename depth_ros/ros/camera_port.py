@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -20,9 +19,7 @@ from depth_ros.camera_infos import CameraInfos
 from depth_ros.depth_pipeline import NetworkAnswer
 from depth_ros.errors import BackendError, CameraError, DepthRosError, MessageError
 from depth_ros.focal_estimate import FocalEstimate
-from depth_ros.ground_plane import down_of
 from depth_ros.messages import NSEC, image_to_rgb, stamp_ns
-from depth_ros.mounting import Mounting
 from depth_ros.parameters import NodeParameters
 from depth_ros.pipeline import (
     BegunFrame,
@@ -32,14 +29,14 @@ from depth_ros.pipeline import (
     Frame,
     SeenFrame,
 )
-from depth_ros.ros.extrinsics import find_mounting
+from depth_ros.ros.camera_place import PLACE_CURE, CameraPlace
 from depth_ros.ros.health import SHOWN_S, Level, Problem, Trouble
 from depth_ros.ros.input_watch import UNREADABLE_CURE, missing_info, watch_inputs
 from depth_ros.ros.inputs import Arrival, Inputs, image_topic
 from depth_ros.ros.monitor import CameraMonitor
 from depth_ros.ros.outputs import Audience, Outputs
 from depth_ros.ros.raw_image import RawImage
-from depth_ros.ros.robot_odometry import RobotPose, find_camera
+from depth_ros.ros.robot_odometry import RobotPose
 from depth_ros.ros.static_transforms import StaticTransforms
 from depth_ros.ros.survival import Caught
 from depth_ros.ros.transforms import TransformBroadcaster
@@ -53,7 +50,6 @@ _TROUBLE_OF = {
 }
 _OF_PICTURES = (Trouble.IMAGE, Trouble.CAMERA, Trouble.STAMP)
 _OF_COMPUTING = (Trouble.INFERENCE, Trouble.MEMORY)
-_PLACE_CURE = 'publish it, or set extrinsics to parameter and camera_in_base'
 _TILT_CURE = (
     'let it see level ground in the lower half of its image; where it is tilted, name base_frame '
     'and let /tf_static place it there, or set extrinsics to parameter and camera_in_base'
@@ -123,7 +119,7 @@ class CameraPort:
         self._node = node
         self.name = name
         self._parameters = parameters
-        self._transforms = transforms
+        self._place = CameraPlace(name, transforms, monitor)
         self._monitor = monitor
         self._outputs = Outputs(node, name)
         self._infos = CameraInfos()
@@ -132,7 +128,6 @@ class CameraPort:
         self._focal: FocalEstimate | None = None
         self._broadcaster: TransformBroadcaster | None = None
         self._rectifier: tuple[CameraModel, RectifyMode, Rectifier] | None = None
-        self._odometry: deque[RobotPose] = deque(maxlen=1000)
         self._reset_reason: str | None = None
         self._dropped = False
         self._last_stamp_ns: int | None = None
@@ -243,7 +238,7 @@ class CameraPort:
 
     def add_odometry(self, pose: RobotPose) -> None:
         """Take in the robot's own odometry."""
-        self._odometry.append(pose)
+        self._place.add_pose(pose)
 
     def refuse(self, error: Exception) -> None:
         """Count an image that is not answered, and tell why."""
@@ -401,65 +396,7 @@ class CameraPort:
         dropped, self._dropped = self._dropped, False
         if dropped:
             track.skip()
-        if self._parameters.scale_source is ScaleSource.CAMERA_HEIGHT:
-            self._tell_down(track, frame_id)
-        if self._parameters.scale_source is not ScaleSource.ODOMETRY:
-            self._odometry.clear()  # what came before the source changed
-        while self._odometry:
-            self._tell_odometry(track, self._odometry.popleft(), frame_id)
-
-    def _tell_down(self, track: CameraTrack, frame_id: str) -> None:
-        """Tell how the camera is tilted, where base_frame says what is upright."""
-        base_frame = self._parameters.base_frame
-        if not base_frame:
-            return
-        mounting = self._mounting(self._parameters, frame_id)
-        if mounting is None:
-            what = f'/tf_static does not connect {base_frame!r} and {frame_id!r}'
-            problem = Problem(Level.WARN, f'{what}: the camera is taken for level', _PLACE_CURE)
-            self._monitor.report(Trouble.MOUNTING, problem)
-            return
-        self._monitor.clear(Trouble.MOUNTING)
-        track.tell_down(down_of(mounting.base_T_cam))
-
-    def _tell_odometry(self, track: CameraTrack, pose: RobotPose, frame_id: str) -> None:
-        """Tell where the robot's odometry puts the camera.
-
-        A place that is not known is not taken for the robot's origin: on a turn, that would cost
-        tens of percents of the scale.
-        """
-        try:
-            child_T_cam = find_camera(
-                self._parameters, self.name, frame_id, pose.child_frame, self._transforms
-            )
-        except MessageError as error:
-            self._monitor.report(Trouble.MOUNTING, Problem(Level.WARN, str(error), _PLACE_CURE))
-            return
-        self._monitor.clear(Trouble.MOUNTING)
-        track.add_odometry(pose.stamp_ns, pose.odom_T_child @ child_T_cam)
-
-    def _mounting(self, parameters: NodeParameters, frame_id: str) -> Mounting | None:
-        """Where the camera sits, as far as that is known; depth is answered without it."""
-        try:
-            mounting = find_mounting(parameters, self.name, frame_id, self._transforms)
-        except MessageError as error:
-            self._monitor.report(Trouble.TF, Problem(Level.WARN, str(error)))
-            return None
-        above = None if mounting is None else mounting.frame_above
-        if mounting is None or above is None or self._broadcaster is None:
-            self._monitor.clear(Trouble.TF)
-            return mounting
-        odom_frame = parameters.odom_frame_of(self.name)
-        what = (
-            f'/tf_static puts the camera below {above}, so {odom_frame} -> {mounting.base_frame} '
-            'is not sent on /tf, where a frame has one parent'
-        )
-        cure = (
-            f"set base_frame to the root of the robot's tree ({above}, unless /tf goes on above "
-            'it), or publish_tf to false'
-        )
-        self._monitor.report(Trouble.TF, Problem(Level.WARN, what, cure))
-        return mounting
+        self._place.tell(track, self._parameters, frame_id, self._broadcaster is not None)
 
     def _watch_stamp(self, stamp: int) -> None:
         """Tell of stamps that do not advance: odometry is of no use with them."""
@@ -473,14 +410,15 @@ class CameraPort:
 
     def _publish_odometry(self, job: Job, estimate: Estimate) -> None:
         header, parameters = job.header, job.parameters
-        mounting = self._mounting(parameters, header.frame_id)
+        broadcasting = self._broadcaster is not None
+        mounting = self._place.mounting(parameters, header.frame_id, broadcasting)
         track = self._track
         if track is not None and not track.pipeline.has_pose:
             what = f'odom is asked for, but model {track.pipeline.spec.name} has no pose network'
             self._monitor.report(Trouble.ODOMETRY, Problem(Level.WARN, what))
         elif mounting is None:
             what = f'/tf_static does not connect {parameters.base_frame} and {header.frame_id}'
-            self._monitor.report(Trouble.ODOMETRY, Problem(Level.WARN, what, _PLACE_CURE))
+            self._monitor.report(Trouble.ODOMETRY, Problem(Level.WARN, what, PLACE_CURE))
         else:
             odom_frame = parameters.odom_frame_of(self.name)
             self._outputs.publish_odometry(
