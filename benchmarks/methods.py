@@ -170,11 +170,11 @@ def _run(variant: Variant, seed: int, args: argparse.Namespace, judged: Judged) 
 def _train(variant: Variant, seed: int, args: argparse.Namespace, folder: Path) -> None:
     command = ['train', '--preset', variant.preset, '--out', str(folder / 'model'),
                '--workdir', str(folder / 'run')]  # fmt: skip
-    if args.init:
-        command += ['--init', args.init]  # a resumed run may not have begun yet
     if (folder / 'run').exists():
         command.append('--resume')
     else:
+        if args.init:
+            command += ['--init', args.init]
         for bag in args.train:
             command += ['--bag', bag]
         for setting in (f'run.seed={seed}', f'run.threads={args.threads}',

@@ -21,7 +21,7 @@ class RunPaths:
         out: model folder to make.
         workdir: logs, pictures and checkpoints.
         init: networks to start from: an official Monodepth2 folder, or a checkpoint or the
-            workdir of an earlier run; None: as the preset says.
+            workdir of an earlier run; None: as the preset says, or as the resumed run began.
         resume: go on in workdir from its last checkpoint.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 import yaml
 
 from depth_ros.errors import ConfigError
+from depth_ros.whole_files import write_whole
 from training.allocator import keep_freed_memory
 from training.callbacks import LAST
 from training.config import TrainConfig
@@ -22,6 +24,7 @@ from training.self_supervised_run import train_self_supervised
 from training.supervised_run import train_supervised
 
 CONFIG_FILE = 'config.yaml'
+INIT_FILE = 'init.txt'
 
 
 def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> None:
@@ -44,9 +47,10 @@ def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> No
     if not ranks.is_first:
         progress = _say_nothing
     last = _check_workdir(config, paths, ranks)
+    paths = replace(paths, init=_init_of(paths))
     data = prepare_data(config, progress)
     if ranks.is_first:
-        _mark_workdir(config, paths.workdir)
+        _mark_workdir(config, paths)
     run = Run(config, paths, data, ranks, last, progress)
     if config.supervised:
         train_supervised(run)
@@ -96,11 +100,38 @@ def _check_workdir(config: TrainConfig, paths: RunPaths, ranks: Ranks) -> Path |
     return last if last.exists() else None
 
 
-def _mark_workdir(config: TrainConfig, workdir: Path) -> None:
-    """Write the configuration, once it is known to fit the bags."""
+def _init_of(paths: RunPaths) -> Path | None:
+    """What the run begins with; a resumed one, that may have no checkpoint yet, as it was begun.
+
+    Raises:
+        ConfigError: a resumed run is given another one.
+    """
+    given = None if paths.init is None else _findable(paths.init)
+    if not paths.resume:
+        return given
+    noted = paths.workdir / INIT_FILE
+    text = noted.read_text() if noted.is_file() else ''
+    began = Path(text) if text else None
+    if given not in (None, began):
+        raise ConfigError(
+            f'the run in {paths.workdir} began with {began or "the weights of its preset"}, not '
+            f'with {given}; leave that out, or give another --workdir'
+        )
+    return began
+
+
+def _findable(source: Path) -> Path:
+    """The same from any working directory; names of installed models are that as they are."""
+    return source.absolute() if source.exists() else source
+
+
+def _mark_workdir(config: TrainConfig, paths: RunPaths) -> None:
+    """Write what the run is, once it is known to fit the bags; last what marks it as begun."""
+    workdir = paths.workdir
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        (workdir / CONFIG_FILE).write_text(yaml.safe_dump(to_plain(config), sort_keys=False))
+        write_whole(workdir / INIT_FILE, '' if paths.init is None else str(paths.init))
+        write_whole(workdir / CONFIG_FILE, yaml.safe_dump(to_plain(config), sort_keys=False))
     except OSError as error:
         raise ConfigError(f'cannot write workdir {workdir}: {error.strerror}') from None
 

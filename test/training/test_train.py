@@ -36,6 +36,7 @@ from depth_ros.synthetic import SyntheticBag, write_bag
 from training.config import BagSource, OptimizerConfig, Schedule, TrainConfig
 from training.config.presets import load_config
 from training.data.module import FrameDataModule, prepare_data
+from training.initial import load_initial
 from training.tasks.abs_rel import abs_rel
 from training.tasks.schedule import rate_factor
 from training.tasks.self_supervised import SelfSupervisedTask
@@ -245,8 +246,6 @@ def test_one_bag_without_motion_does_not_stop_the_others(bag: Path, tmp_path: Pa
 def test_runs_start_from_earlier_ones(
     bag: Path, finished: RunPaths, tmp_path: Path, source: str
 ) -> None:
-    from training.initial import load_initial
-
     task = SelfSupervisedTask(configure(bag, tmp_path), CAMERA.fx, 10)
     before = {name: value.clone() for name, value in task.state_dict().items()}
     places = {
@@ -260,11 +259,41 @@ def test_runs_start_from_earlier_ones(
     assert any(not torch.equal(before[n], value) for n, value in task.state_dict().items())
 
 
+def test_a_run_killed_before_its_first_checkpoint_resumes_from_what_it_began_with(
+    bag: Path, finished: RunPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = []
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    def killed_later(config: TrainConfig, workdir: Path, task: SelfSupervisedTask, *_: object):
+        weights.append(next(task.depth_net.parameters()).detach().clone())
+        raise KeyboardInterrupt
+
+    config = configure(bag, tmp_path, 'export.hold_scale=true')
+    monkeypatch.setattr('training.self_supervised_run.prepare_features', killed)
+    monkeypatch.chdir(finished.out.parent)
+    begun = RunPaths(tmp_path / 'model', tmp_path / 'run', Path(finished.out.name))
+    with pytest.raises(KeyboardInterrupt):
+        run_training(config, begun, quiet)
+    monkeypatch.undo()
+    monkeypatch.setattr('training.self_supervised_run.fit', killed_later)
+    resumed = replace(begun, init=None, resume=True)
+    with pytest.raises(KeyboardInterrupt):
+        run_training(config, resumed, quiet)
+    start = SelfSupervisedTask(config, CAMERA.fx, 10)
+    load_initial(start, finished.out)
+    torch.testing.assert_close(weights[0], next(start.depth_net.parameters()), rtol=0, atol=0)
+    assert (resumed.workdir / 'held_scale.json').is_file()
+    other = replace(resumed, init=finished.workdir)
+    with pytest.raises(ConfigError, match=f'began with {finished.out}, not with {other.init}'):
+        run_training(config, other, quiet)
+
+
 def test_other_networks_and_other_folders_are_refused(
     bag: Path, finished: RunPaths, tmp_path: Path
 ) -> None:
-    from training.initial import load_initial
-
     wider = configure(bag, tmp_path, 'network.decoder_channels=[8, 8, 16, 16, 48]')
     with pytest.raises(ModelError, match='other networks than the preset describes'):
         load_initial(SelfSupervisedTask(wider, CAMERA.fx, 10), finished.out)
