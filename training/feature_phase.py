@@ -15,6 +15,7 @@ from training.callbacks import BEST, LogFields
 from training.config import FeatureMode, Monitor, TrainConfig
 from training.data.module import FrameDataModule, TrainingData
 from training.fitting import fit
+from training.initial import FEATURES
 from training.networks.build import build_frozen_features
 from training.networks.feature_net import FeatureNet, FrozenFeatures
 from training.official.featdepth_files import is_official_file, read_official_features
@@ -26,7 +27,6 @@ from training.weights import WEIGHTS_FILE, read_weights
 FEATURES_FOLDER = 'features'
 FEATURES_FILE = 'features.pt'
 _FIELDS = LogFields(('loss', 'reconstruction', 'discriminative', 'convergent'), ('loss',))
-_NET = 'feature_net.'
 Progress = Callable[[str], None]
 
 
@@ -112,14 +112,14 @@ def matched_weights(net: FeatureNet | FrozenFeatures | None) -> dict[str, Tensor
     if isinstance(net, FeatureNet):
         names = build_frozen_features(net.encoder.name).state_dict()
     state = net.state_dict()
-    return {_NET + name: state[name] for name in names}
+    return {FEATURES + name: state[name] for name in names}
 
 
 def _of_model(folder: Path) -> FeatureWeights:
     state = {
-        name.removeprefix(_NET): value
+        name.removeprefix(FEATURES): value
         for name, value in read_weights(folder).items()
-        if name.startswith(_NET)
+        if name.startswith(FEATURES)
     }
     if not state:
         raise ModelError(f'{folder} was trained without learnt features')
@@ -164,8 +164,8 @@ def _keep_features(task: FeatureTask, folder: Path) -> None:
     if (folder / BEST).exists():
         state = read_weights_file(folder / BEST)['state_dict']
     _save(
-        {name.removeprefix(_NET): value for name, value in state.items()
-         if name.startswith(_NET)},
+        {name.removeprefix(FEATURES): value for name, value in state.items()
+         if name.startswith(FEATURES)},
         folder / FEATURES_FILE,
     )
 

@@ -16,7 +16,7 @@ from training.state_files import read_weights_file
 from training.tasks.self_supervised import SelfSupervisedTask
 from training.weights import read_weights
 
-DEPTH, POSE = 'depth_net.', 'pose_net.'
+DEPTH, POSE, FEATURES = 'depth_net.', 'pose_net.', 'feature_net.'
 _MEANS = ('depth_mean.mean.', 'pose_mean.mean.')
 
 
@@ -34,26 +34,34 @@ def load_initial(task: SelfSupervisedTask, source: Path) -> None:
     if (source / 'encoder.pth').is_file():
         load_official(source, task.depth_net, task.pose_net)
     elif (source / BEST).is_file():
-        load_task_weights(task, source / BEST)
+        _load_checkpoint(task, source / BEST)
     elif source.is_file() and source.suffix == '.pth':
         load_official_featdepth(source, task.depth_net, task.pose_net)
     elif source.is_file():
-        load_task_weights(task, source)
+        _load_checkpoint(task, source)
     else:
         model = Model.load(source)
         load_networks(task, read_weights(model.path), model.path)
 
 
 def load_task_weights(task: SelfSupervisedTask, checkpoint: Path) -> None:
-    """Fill the task's networks, and their means, from what a run's checkpoint would export.
+    """Fill a run's task with what its own checkpoint would export, learnt features included.
 
     Raises:
         ModelError: no checkpoint of this program, damaged, or of other networks.
     """
+    state = _load_checkpoint(task, checkpoint)
+    if task.feature_net is not None:
+        _load(task.feature_net, state, FEATURES, checkpoint)
+
+
+def _load_checkpoint(task: SelfSupervisedTask, checkpoint: Path) -> Mapping[str, Tensor]:
+    """Fill depth and pose network; another run has features of its own. Returns all weights."""
     state = read_weights_file(checkpoint).get('state_dict')
     if not isinstance(state, Mapping):
         raise ModelError(f'{checkpoint} is no checkpoint of a run: it has no state_dict')
     load_networks(task, exported_state(state), checkpoint)
+    return state
 
 
 def exported_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

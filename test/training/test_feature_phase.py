@@ -25,6 +25,7 @@ from depth_ros.model import Model
 from training.config import BagSource, TrainConfig
 from training.config.presets import load_config
 from training.data.module import FrameDataModule, prepare_data
+from training.export.of_run import export_run
 from training.feature_phase import load_features, read_features
 from training.networks.build import build_frozen_features
 from training.tasks.features import FeatureTask
@@ -121,6 +122,41 @@ def test_joint_training_has_one_phase(bag: Path, cache: Path, tmp_path: Path) ->
     for name in ('feature_metric', 'single_view'):
         assert 'nan' not in column(paths.workdir, name)
     assert not any('decoder' in name for name in read_features(paths.out).state)
+
+
+@pytest.mark.parametrize('mode', ['separate', 'joint'])
+def test_features_are_exported_as_the_best_checkpoint_has_them(
+    bag: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """Whichever the run ended with, and again where its model is made a second time."""
+    config = configure(bag, cache, f'features.mode={mode}')
+    best = SelfSupervisedTask(config, CAMERA.fx, 10)
+    assert best.feature_net is not None
+    with torch.no_grad():
+        for parameter in best.feature_net.parameters():
+            parameter.fill_(0.5)
+    paths = RunPaths(tmp_path / 'model', tmp_path / 'run')
+    paths.workdir.mkdir()
+    torch.save({'state_dict': best.state_dict()}, paths.workdir / 'best.ckpt')
+    exported = []
+
+    def finish(_config: TrainConfig, _out: Path, task: SelfSupervisedTask, *_: object) -> None:
+        assert task.feature_net is not None
+        exported.append(task.feature_net.state_dict())
+
+    for place, name, stand_in in (
+        ('self_supervised_run', 'prepare_features', lambda *_: None),
+        ('self_supervised_run', 'fit', lambda *_: None),
+        ('self_supervised_run', 'finish', finish),
+        ('export.of_run', 'finish', finish),
+    ):
+        monkeypatch.setattr(f'training.{place}.{name}', stand_in)
+    run_training(config, paths, quiet)
+    export_run(paths.workdir, paths.out, None, quiet)
+    assert len(exported) == 2
+    for state in exported:
+        for name, value in best.feature_net.state_dict().items():
+            torch.testing.assert_close(state[name], value, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize('mode', ['separate', 'joint'])
