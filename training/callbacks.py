@@ -45,7 +45,8 @@ class Checkpoints(pl.Callback):
     """Saves last.ckpt every so many steps and after validations, and the best one; stops early.
 
     Files are written aside and renamed: a killed run leaves the one before.
-    steps_per_validation is 0 where there is nothing to validate on.
+    steps_per_validation is 0 where there is nothing to validate on. A monitor that is not finite
+    is no best: where it never is, the last checkpoint is all there is.
     """
 
     def __init__(
@@ -76,6 +77,10 @@ class Checkpoints(pl.Callback):
         self._best_step = state_dict['best_step']
         self._waited = state_dict['waited']
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Let a run that had stopped early and is resumed, to be exported, train no further."""
+        trainer.should_stop = trainer.should_stop or self._waited_enough
+
     def on_train_batch_end(
         self,
         trainer: pl.Trainer,
@@ -101,13 +106,17 @@ class Checkpoints(pl.Callback):
         if step <= self._best_step:
             return
         value = float(trainer.callback_metrics[self._monitor])
-        if value < self._best or self._best_step == 0:
+        if math.isfinite(value) and value < self._best:
             self._best, self._best_step, self._waited = value, step, 0
             save_checkpoint(trainer, self._folder / BEST)
         else:
             self._waited += 1
-        trainer.should_stop = trainer.should_stop or 0 < self._patience <= self._waited
+        trainer.should_stop = trainer.should_stop or self._waited_enough
         save_checkpoint(trainer, self._folder / LAST)
+
+    @property
+    def _waited_enough(self) -> bool:
+        return 0 < self._patience <= self._waited
 
 
 def save_checkpoint(trainer: pl.Trainer, path: Path) -> None:

@@ -59,6 +59,7 @@ def test_values_are_typed(tmp_path: Path) -> None:
         ('optimizer: {lr: fast}', "optimizer.lr is 'fast', but must be a number"),
         ('loss: {photometric: 0}', 'nothing to learn from'),
         ('pairs: {min_parallax: 0.5}', 'must be below'),
+        ('{den: {}, run: {monitor: depth_loss}}', r'depth_loss.* \(allowed: loss, abs_rel\)'),
         ('loss: 3', 'loss must be a mapping'),
         ('bags: [{first: 2}]', r'bags\[0\].path is missing'),
         ('bags: [{path: x, first: 5, last: 5}]', 'last frame 5 must be above the first'),

@@ -222,6 +222,16 @@ def test_a_loss_without_its_truth_is_refused(bag: Path, tmp_path: Path) -> None:
         run_training(config, paths, quiet)
 
 
+def test_a_monitor_that_no_validation_frame_can_tell_is_refused(
+    bag: Path, tmp_path: Path
+) -> None:
+    truthless = ('run.monitor=abs_rel', 'data.depth_truth=false')
+    with pytest.raises(ConfigError, match=r'run\.monitor is abs_rel, but no validation frame'):
+        prepare_data(configure(bag, tmp_path, *truthless), quiet)
+    prepare_data(configure(bag, tmp_path, *truthless, 'data.validation_share=0'), quiet)
+    prepare_data(configure(bag, tmp_path, 'run.monitor=abs_rel'), quiet)
+
+
 def test_too_little_motion_is_told_with_the_largest_seen(bag: Path, tmp_path: Path) -> None:
     config = configure(
         bag, tmp_path, 'pairs.measure=pose', 'pairs.min_translation_m=50',

@@ -47,6 +47,11 @@ class TrainConfig:
             self.depth_pro is None or self.den is None,
             'depth_pro and den are both given; a run trains one network',
         )
+        require(
+            not self.supervised or self.run.monitor is not Monitor.DEPTH_LOSS,
+            'run.monitor is depth_loss, which leaves out what teaches motion, and this preset '
+            'learns none (allowed: loss, abs_rel)',
+        )
 
     @property
     def supervised(self) -> bool:

@@ -22,7 +22,8 @@ class Monitor(enum.Enum):
     LOSS = 'loss'
     """The training objective; uses no truth that the training does not use."""
     DEPTH_LOSS = 'depth_loss'
-    """The objective without its motion term, which would drown what the depth network gains."""
+    """The objective without its motion term, which would drown what the depth network gains; of
+    runs that learn motion."""
     ABS_REL = 'abs_rel'
     """AbsRel against depth truth, median-scaled unless depth is supervised."""
 
