@@ -73,7 +73,7 @@ def finish(
             unit = held.unit_of(measure_log_depths(task, judged_batches(config, data)))
             source = held.source
             progress(f'scale held from the start: one unit of the networks is {unit:.4g} m')
-        motion = describe_motion(motions, unit)
+        motion = describe_motion(motions, None if source is None else unit)
     spec = make_spec(out.resolve().name, config, data.training, unit, source, motion)
     samples = render_samples(data.training)
     graphs = disparity_graphs(networks.depth, networks.pose, spec, unit)

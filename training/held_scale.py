@@ -47,7 +47,7 @@ def measure_log_depths(task: SelfSupervisedTask, batches: Iterable[Batch]) -> np
     rows = []
     was_training = task.training
     task.eval()
-    with torch.no_grad():
+    with torch.no_grad(), task.objective.single_precision():
         for batch in batches:
             depth = task.terms(Batch(*(field.to(task.device) for field in batch))).depth_m
             rows.append(depth.flatten(1).median(1).values.log().double().cpu().numpy())

@@ -80,9 +80,10 @@ def predict_motions(task: SelfSupervisedTask, batches: Iterable[Batch]) -> Motio
         on_device = Batch(*(field.to(task.device) for field in batch))
         frames01 = augment.to_unit_images(on_device.images)
         pairs = ((PREVIOUS, TARGET), (TARGET, NEXT), (PREVIOUS, NEXT))
-        first, second, direct = task.objective.motions(
-            pose, frames01, on_device.intrinsics, pairs
-        )
+        with task.objective.single_precision():
+            first, second, direct = task.objective.motions(
+                pose, frames01, on_device.intrinsics, pairs
+            )
         tensors = (first, second @ first, direct, batch.target_T_previous, batch.interval_s[:, 0])
         rows.append([tensor.double().cpu().numpy() for tensor in tensors])
     pose.train(was_training)
@@ -100,7 +101,9 @@ def measure_ways(task: SelfSupervisedTask, batches: Iterable[Batch]) -> Ways:
     for batch in batches:
         on_device = Batch(*(field.to(task.device) for field in batch))
         frames01 = augment.to_unit_images(on_device.images)
-        found = motions_by_turn(on_device, frames01, task.terms(on_device).depth_m)
+        with task.objective.single_precision():
+            depth_m = task.terms(on_device).depth_m
+        found = motions_by_turn(on_device, frames01, depth_m)
         told = torch.stack([batch.target_T_previous, batch.next_T_target])
         for motions, rows in ((found, predicted), (told, true)):
             rows.append(_lengths(motions.flatten(0, 1).double().cpu().numpy()))
@@ -113,20 +116,16 @@ def fit_unit(ways: Ways) -> float | None:
     None where too little is known, or where the ratios scatter so widely that the networks have
     no unit yet: a model is better up to scale than wrong in metres.
     """
-    true, predicted = ways.true[ways.known], ways.predicted[ways.known]
-    if len(true) == 0:
+    ratios = _log_ratios(ways)
+    if len(ratios) == 0:
         return None
-    moving = (true > _LONG_ENOUGH * np.median(true)) & (true > _SMALLEST) & (predicted > _SMALLEST)
-    if not moving.any():
-        return None
-    ratios = np.log(true[moving] / predicted[moving])
     typical = float(np.median(ratios))
     if np.median(np.abs(ratios - typical)) > _WIDEST_SCATTER:
         return None
     return float(np.exp(typical))
 
 
-def describe_motion(motions: Motions, unit: float) -> MotionSpec:
+def describe_motion(motions: Motions, unit: float | None) -> MotionSpec:
     """Typical motion and errors, against truth where there is any.
 
     Without truth the error is that of two motions in a row against the one that spans both: less
@@ -134,14 +133,19 @@ def describe_motion(motions: Motions, unit: float) -> MotionSpec:
 
     Args:
         motions: of frames that were not trained on, if possible.
-        unit: metres in one unit of the network.
+        unit: metres in one unit of the network; None: the model is up to scale, and what it says
+            is compared with truth in its own unit, as far as that can be told.
     """
-    predicted = scaled(motions.predicted, unit)
-    known = motions.known
-    if known.any():
-        estimate, reference = predicted[known], motions.true[known]
+    known, told = motions.known, 1.0 if unit is None else unit
+    estimate, reference = scaled(motions.direct, told), scaled(motions.composed, told)
+    if unit is None:
+        ratios = _log_ratios(Ways.of(motions))
+        metres = float(np.exp(np.median(ratios))) if len(ratios) else None
     else:
-        estimate, reference = scaled(motions.direct, unit), scaled(motions.composed, unit)
+        metres = unit
+    if known.any() and metres is not None:
+        estimate = scaled(motions.predicted[known], told)
+        reference = scaled(motions.true[known], told / metres)
     error = np.linalg.inv(reference) @ estimate
     typical = max(_root_mean_square(_lengths(reference)), _SMALLEST)
     length = np.maximum(_lengths(reference), _LONG_ENOUGH * typical)
@@ -153,6 +157,15 @@ def describe_motion(motions: Motions, unit: float) -> MotionSpec:
         sigma_translation=max(_root_mean_square(difference / length), _SMALLEST),
         sigma_rotation_rad=max(_root_mean_square(_angles(error)), _SMALLEST),
     )
+
+
+def _log_ratios(ways: Ways) -> np.ndarray:
+    """Logarithms of true to predicted ways, of those long enough to tell; maybe none."""
+    true, predicted = ways.true[ways.known], ways.predicted[ways.known]
+    if len(true) == 0:
+        return true
+    moving = (true > _LONG_ENOUGH * np.median(true)) & (true > _SMALLEST) & (predicted > _SMALLEST)
+    return np.log(true[moving] / predicted[moving])
 
 
 def scaled(transforms: np.ndarray, unit: float) -> np.ndarray:

@@ -4,11 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rendered_frames import CAMERA
+from training_runs import TINY
 
 from training.config import BagSource, DataConfig, TrainConfig
+from training.config.presets import load_config
+from training.data.batch import Batch
 from training.finish import make_spec
-from training.measure import Motions, Ways, describe_motion, fit_unit
+from training.measure import Motions, Ways, describe_motion, fit_unit, predict_motions
+from training.tasks.self_supervised import SelfSupervisedTask
 
 COUNT = 400
 
@@ -71,6 +76,49 @@ def test_without_truth_two_motions_in_a_row_are_compared_with_one() -> None:
     assert perfect.sigma_translation < 1e-5
     motions.direct[:, :3, 3] *= 1.1
     assert describe_motion(motions, 1.0).sigma_translation == pytest.approx(0.1, rel=0.02)
+
+
+@pytest.mark.parametrize('scatter', [0.0, 1.0])
+def test_a_model_up_to_scale_is_described_in_its_own_unit(scatter: float) -> None:
+    """Also where the lengths scatter so widely that fit_unit refuses."""
+    motions = make_motions(4.0, noise=0.004)
+    rng = np.random.default_rng(1)
+    motions.predicted[:, :3, 3] *= np.exp(rng.normal(0, scatter, (COUNT, 1)))
+    own, metric = describe_motion(motions, None), describe_motion(motions, 4.0)
+    assert own.translation == pytest.approx(metric.translation / 4, rel=0.1)
+    assert own.sigma_translation == pytest.approx(metric.sigma_translation, rel=0.2)
+    assert own.sigma_rotation_rad == metric.sigma_rotation_rad
+
+
+def test_a_model_that_nothing_moved_is_compared_with_itself() -> None:
+    motions = make_motions(4.0)
+    motions.true[:, :3, 3] = 0.0
+    spec = describe_motion(motions, None)
+    assert spec.translation == pytest.approx(2 * 0.1 / 4, rel=0.05)
+    assert spec.sigma_translation < 1e-5
+
+
+def test_motions_are_measured_as_the_exported_network_states_them() -> None:
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.integers(0, 256, (2, 3, 64, 96, 3), np.uint8))
+    unknown = torch.full((2, 4, 4), float('nan'))
+    camera = torch.tensor([CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy]).repeat(2, 1)
+    batch = Batch(
+        images, camera, torch.tensor([[0.0, 0.0, 96.0, 64.0]] * 2), unknown[:, :1, :1],
+        unknown, unknown, torch.ones(2, 2), unknown, torch.ones(2, 2), torch.zeros(2),
+    )  # fmt: skip
+    measured = []
+    for precision in ('fp32', 'bf16'):
+        settings = [f'run.precision={precision}']
+        config = load_config(TINY, settings, [BagSource(Path('bag'))])
+        task = SelfSupervisedTask(config, CAMERA.fx, 10)
+        with torch.no_grad():  # a new network states next to no motion
+            for parameter in task.pose_net.parameters():
+                parameter.mul_(3.0)
+        motions = predict_motions(task, [batch])
+        assert np.abs(motions.predicted[:, :3, 3]).max() > 1e-3
+        measured.append(motions.predicted)
+    np.testing.assert_allclose(measured[1], measured[0], rtol=1e-6, atol=1e-9)
 
 
 def test_a_model_names_the_bags_it_learnt_from_but_not_hundreds() -> None:

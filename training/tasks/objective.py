@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -151,6 +152,15 @@ class Objective(nn.Module):
             total, teaches_depth, photometric, matching, single, smoothness, velocity,
             depth_term, rotation, translation, depth_m.detach(),
         )  # fmt: skip
+
+    @contextmanager
+    def single_precision(self) -> Iterator[None]:
+        """Meanwhile networks compute as their graphs will, whatever they are trained in."""
+        before, self._bf16 = self._bf16, False
+        try:
+            yield
+        finally:
+            self._bf16 = before
 
     def _seen_motions(self, forward_T: Tensor | None, taught_T: Tensor) -> Tensor | None:
         """What temporal views are synthesised by, [2,B,4,4]; None where there are none."""
