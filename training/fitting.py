@@ -88,30 +88,31 @@ def fit(
         callbacks=callbacks,
         enable_progress_bar=any(isinstance(one, TQDMProgressBar) for one in callbacks),
     )
-    with _worker_errors():
+    with _worker_errors(config.data.workers):
         trainer.fit(task, module, ckpt_path=last, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
 
 
 @contextmanager
-def _worker_errors() -> Iterator[None]:
+def _worker_errors(workers: int) -> Iterator[None]:
     """One line where the system killed a process that loads batches, as it does for memory."""
     try:
         yield
     except (RuntimeError, ConnectionError, EOFError) as error:
         # Torch has no type of its own for it, and when a batch is on its way only a pipe breaks.
-        if isinstance(error, RuntimeError) and 'DataLoader worker' not in str(error):
+        other = isinstance(error, RuntimeError) and 'DataLoader worker' not in str(error)
+        if other or workers == 0:
             raise
         raise DepthRosError(
             'a process that loads batches was killed; go on with --resume, with fewer of them '
             '(data.workers) if memory ran out'
-        ) from None
+        ) from error
 
 
 def _step_of(checkpoint: Path, ranks: Ranks) -> int:
     """Where the checkpoint's run goes on; as many processes as it had make the same steps."""
-    state = read_weights_file(checkpoint)
+    state = read_weights_file(checkpoint, mapped=True)
     processes = state.get(PROCESSES, 1)
     if processes != ranks.count:
         raise ConfigError(

@@ -49,6 +49,18 @@ def test_disparities_have_the_published_sizes_and_range(backbone: str) -> None:
         assert disparity.max() < 1
 
 
+def test_weights_that_cannot_be_had_are_not_told_as_missing_feature_maps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def offline(*_: object, **__: object) -> nn.Module:
+        raise OSError('cannot find the file\non the Hub')
+
+    monkeypatch.setattr('training.networks.backbones.timm.create_model', offline)
+    expected = 'with feature maps and pretrained weights: cannot find the file on the Hub'
+    with pytest.raises(ConfigError, match=expected):
+        Backbone('resnet18', pretrained=True)
+
+
 def test_a_single_scale_is_the_same_as_among_all() -> None:
     net = build_depth_net(NetworkConfig()).eval()
     image = images(1, 3, 64, 96)

@@ -78,7 +78,8 @@ class Backbone(nn.Module):
             stages: so many of the five features are made, without the layers of the others.
 
         Raises:
-            ConfigError: a name that timm does not know or that lacks five scales.
+            ConfigError: a name that timm does not know or that lacks five scales, or weights that
+                it cannot get.
         """
         super().__init__()
         if not timm.is_model(name):
@@ -92,8 +93,13 @@ class Backbone(nn.Module):
             self.features = timm.create_model(
                 name, features_only=True, pretrained=pretrained, in_chans=3 * images, **part
             )
-        except (RuntimeError, AssertionError, TypeError, AttributeError) as error:
-            raise ConfigError(f'backbone {name!r} cannot return feature maps: {error}') from error
+        except (OSError, RuntimeError, AssertionError, TypeError, AttributeError) as error:
+            # Nothing but the text tells a network without feature maps from missing memory.
+            wanted = 'feature maps and pretrained weights' if pretrained else 'feature maps'
+            reason = ' '.join(str(error).split())
+            raise ConfigError(
+                f'timm cannot make backbone {name!r} with {wanted}: {reason}'
+            ) from error
         info = cast(FeatureInfo, self.features.feature_info)
         strides = tuple(info.reduction())
         if strides != STRIDES[:stages]:
