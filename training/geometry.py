@@ -111,7 +111,8 @@ def small_product(a: Tensor, b: Tensor) -> Tensor:
 def make_transform(rotation: Tensor, translation: Tensor) -> Tensor:
     """[..., 3, 3] and [..., 3] -> [..., 4, 4], X -> R X + t."""
     top = torch.cat([rotation, translation[..., None]], dim=-1)
-    bottom = top.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*top.shape[:-2], 1, 4)
+    # A row made on the device: one that is sent there would be waited for.
+    bottom = torch.eye(4, dtype=top.dtype, device=top.device)[3:].expand(*top.shape[:-2], 1, 4)
     return torch.cat([top, bottom], dim=-2)
 
 
@@ -230,10 +231,10 @@ def project_to_sources(
     K_s, so that one division a coordinate is all that is left per pixel.
     """
     height, width = depth.shape[-2:]
-    to_grid = depth.new_tensor(
-        [[2.0 / (width - 1), 0.0, -1.0], [0.0, 2.0 / (height - 1), -1.0], [0.0, 0.0, 1.0]]
-    )
-    source_K = small_product(to_grid, intrinsics_matrix(source_intrinsics))
+    fx, fy, cx, cy = source_intrinsics.unbind(-1)
+    by_x, by_y = 2.0 / (width - 1), 2.0 / (height - 1)
+    in_grid = torch.stack([by_x * fx, by_y * fy, by_x * cx - 1.0, by_y * cy - 1.0], dim=-1)
+    source_K = intrinsics_matrix(in_grid)
     rotation = source_T_target[..., :3, :3]
     homography = small_product(
         small_product(source_K, rotation), inverse_intrinsics_matrix(target_intrinsics)

@@ -7,7 +7,6 @@ colours change only what the networks see (Godard et al., ICCV 2019, section 4).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +25,7 @@ _RGB = torch.linalg.inv(_YIQ)
 
 
 class Draws(NamedTuple):
-    """Random choices of a batch.
+    """Random choices of a batch, on the CPU: a device gets what is computed of them.
 
     Attributes:
         flip: bool [B].
@@ -47,15 +46,7 @@ class Draws(NamedTuple):
 
     def part(self, samples: slice) -> Draws:
         """Those of some samples."""
-        return self._each(lambda values: values[samples])
-
-    def to(self, device: torch.device) -> Draws:
-        """The same as tensors of a device."""
-        return self._each(lambda values: values.to(device))
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Draws:
-        """All of them changed alike, what is not drawn left out."""
-        return Draws(*(None if values is None else change(values) for values in self))  # type: ignore[arg-type]
+        return Draws(*(None if values is None else values[samples] for values in self))  # type: ignore[arg-type]
 
 
 def draw(config: AugmentConfig, seed: int, step: int, batch_size: int) -> Draws:
@@ -96,14 +87,13 @@ def draw(config: AugmentConfig, seed: int, step: int, batch_size: int) -> Draws:
 def draw_for(
     config: AugmentConfig, seed: int, step: int, batch: Batch, ranks: Ranks = ALONE
 ) -> Draws:
-    """The choices for this process's batch of a step, on the device of the batch.
+    """The choices for this process's batch of a step.
 
     Processes that train together draw for all their samples, and each takes those of its own.
     """
     count = len(batch.images)
     own = slice(ranks.rank * count, (ranks.rank + 1) * count)
-    draws = draw(config, seed, step, count * ranks.count).part(own)
-    return draws.to(batch.images.device)
+    return draw(config, seed, step, count * ranks.count).part(own)
 
 
 def augmented(
@@ -150,14 +140,18 @@ def change_geometry(batch: Batch, images01: Tensor, draws: Draws) -> tuple[Batch
     Args:
         batch: as loaded; its uint8 images are not touched.
         images01: [B,F,3,H,W] in [0, 1].
-        draws: on the same device.
+        draws: of the batch.
 
     Returns:
         the batch with changed intrinsics, truth and visible window, and the changed images.
     """
+    columns = [draws.flip[:, None].float()]
     if draws.window is not None:
-        batch, images01 = _zoom(batch, images01, draws.window)
-    return _flip(batch, images01, draws.flip)
+        columns.append(draws.window)
+    sent = _sent(torch.cat(columns, dim=1), images01.device)
+    if draws.window is not None:
+        batch, images01 = _zoom(batch, images01, sent[:, 1:])
+    return _flip(batch, images01, sent[:, 0])
 
 
 def change_colours(images01: Tensor, draws: Draws, target: int = TARGET) -> Tensor:
@@ -165,33 +159,32 @@ def change_colours(images01: Tensor, draws: Draws, target: int = TARGET) -> Tens
 
     All four are affine in RGB, so that they are one 3x3 matrix and one offset a sample.
     """
-    device, count = images01.device, len(images01)
-    identity = torch.eye(3, device=device)
-    luma = torch.tensor(_LUMA, device=device)
-    grey = luma.expand(3, 3)
+    count, luma = len(images01), torch.tensor(_LUMA)
     saturation = draws.saturation[:, None, None]
-    matrix = saturation * identity + (1 - saturation) * grey
+    matrix = saturation * torch.eye(3) + (1 - saturation) * luma.expand(3, 3)
     cos, sin = draws.hue.cos(), draws.hue.sin()
-    turn = torch.zeros(count, 3, 3, device=device)
+    turn = torch.zeros(count, 3, 3)
     turn[:, 0, 0] = 1
     turn[:, 1, 1], turn[:, 1, 2], turn[:, 2, 1], turn[:, 2, 2] = cos, -sin, sin, cos
-    matrix = _RGB.to(device) @ turn @ _YIQ.to(device) @ matrix
-    brightness = draws.brightness[:, None, None]
-    contrast = draws.contrast[:, None, None]
-    matrix = contrast * brightness * matrix
-    mean = images01[:, target].mean((2, 3)) @ luma
-    offset = (1 - draws.contrast) * draws.brightness * mean
+    brightness, contrast = draws.brightness[:, None, None], draws.contrast[:, None, None]
+    matrix = contrast * brightness * (_RGB @ turn @ _YIQ @ matrix)
+    of_mean = (1 - contrast) * brightness * luma
+    matrix, of_mean = _sent(torch.cat([matrix, of_mean], dim=1), images01.device).split((3, 1), 1)
+    offset = (of_mean[:, 0] * images01[:, target].mean((2, 3))).sum(1)
     changed = torch.einsum('bij,bfjhw->bfihw', matrix, images01)
     return changed.add_(offset[:, None, None, None, None]).clamp_(0, 1)
 
 
 def blurred(images01: Tensor, sigma: Tensor) -> Tensor:
-    """Images [B,F,3,H,W] after Gaussians of standard deviations [B] pixels; 0 leaves an image."""
+    """Images [B,F,3,H,W] after Gaussians of standard deviations [B] pixels; 0 leaves an image.
+
+    sigma is on the CPU: it decides the sizes of filters.
+    """
     reach = max(1, math.ceil(2.5 * float(sigma.max())))
-    offsets = torch.arange(-reach, reach + 1, device=images01.device)
+    offsets = torch.arange(-reach, reach + 1)
     # A width of next to nothing is a filter that leaves the image.
     kernels = torch.exp(-0.5 * (offsets / sigma.clamp(min=1e-3)[:, None]).square())
-    kernels = kernels / kernels.sum(1, keepdim=True)
+    kernels = _sent(kernels / kernels.sum(1, keepdim=True), images01.device)
     count, frames, channels, height, width = images01.shape
     filters = kernels.repeat_interleave(channels, 0)
     flat = images01.transpose(0, 1).reshape(frames, count * channels, height, width)
@@ -203,6 +196,13 @@ def blurred(images01: Tensor, sigma: Tensor) -> Tensor:
             groups=count * channels,
         )  # fmt: skip
     return flat.view(frames, count, channels, height, width).transpose(0, 1)
+
+
+def _sent(values: Tensor, device: torch.device) -> Tensor:
+    """A small tensor of the CPU on a device; only from pinned memory is it not waited for."""
+    if device.type == 'cuda':
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
 
 
 def _float32(values: np.ndarray) -> Tensor:
@@ -235,14 +235,16 @@ def _zoom(batch: Batch, images01: Tensor, window: Tensor) -> tuple[Batch, Tensor
         dim=1,
     )
     corner = torch.stack([x * width, y * height, x * width, y * height], dim=1)
-    limit = torch.tensor([width, height, width, height], device=x.device, dtype=corner.dtype)
-    visible = ((batch.visible - corner) / size[:, None]).clamp(min=0).minimum(limit)
+    edges = ((batch.visible - corner) / size[:, None]).unflatten(1, (2, 2))
+    limits = (edges[..., 0].clamp(0, width), edges[..., 1].clamp(0, height))
+    visible = torch.stack(limits, dim=2).flatten(1)
     zoomed = batch._replace(intrinsics=intrinsics, visible=visible, depth_m=depth[:, 0])
     return zoomed, seen.reshape(images01.shape)
 
 
-def _flip(batch: Batch, images01: Tensor, flip: Tensor) -> tuple[Batch, Tensor]:
-    width = images01.shape[-1]
+def _flip(batch: Batch, images01: Tensor, flips: Tensor) -> tuple[Batch, Tensor]:
+    """flips: 1.0 where a sample is mirrored, else 0.0 [B]."""
+    flip, width = flips > 0, images01.shape[-1]
     images01 = torch.where(flip[:, None, None, None, None], images01.flip(-1), images01)
     depth_m = torch.where(flip[:, None, None], batch.depth_m.flip(-1), batch.depth_m)
     fx, fy, cx, cy = batch.intrinsics.unbind(1)
@@ -250,8 +252,8 @@ def _flip(batch: Batch, images01: Tensor, flip: Tensor) -> tuple[Batch, Tensor]:
     x0, y0, x1, y1 = batch.visible.unbind(1)
     x0, x1 = torch.where(flip, width - x1, x0), torch.where(flip, width - x0, x1)
     # The mirror image of a motion T is S T S with S = diag(-1, 1, 1, 1).
-    signs = torch.tensor([-1.0, 1.0, 1.0, 1.0], device=flip.device)
-    signs = torch.where(flip[:, None], signs, torch.ones_like(signs))
+    signs = torch.ones(len(flips), 4, device=flips.device)
+    signs[:, 0] = 1 - 2 * flips
     mirror = signs[:, :, None] * signs[:, None, :]
     return batch._replace(
         intrinsics=torch.stack([fx, fy, cx, cy], dim=1),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import numpy as np
+import torch
 from torch.utils.data import DataLoader
 
 from depth_ros.camera import Intrinsics
@@ -159,7 +160,7 @@ class FrameDataModule(pl.LightningDataModule):
             collate_fn=all_at_once,  # type: ignore[arg-type]
             num_workers=workers,
             persistent_workers=workers > 0,
-            pin_memory=self._config.run.device == 'cuda',
+            pin_memory=self._config.run.device != 'cpu' and torch.cuda.is_available(),
         )
 
 

@@ -29,8 +29,9 @@ from training.tasks.weight_mean import WeightMean
 
 
 class SelfSupervisedTask(pl.LightningModule):
-    """Trains a depth and a pose network; nothing here waits for the device between log rows.
+    """Trains a depth and a pose network.
 
+    Nothing here waits for the device between log rows, unless motions are tracked: on the CPU.
     Every random number of a step comes from (seed, step), so that a resumed run repeats them.
     """
 
