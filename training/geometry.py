@@ -23,12 +23,6 @@ def disparity_to_depth(disparity: Tensor, min_depth: float, max_depth: float) ->
     return 1.0 / (far + (near - far) * disparity)
 
 
-def depth_to_disparity(depth: Tensor, min_depth: float, max_depth: float) -> Tensor:
-    """The inverse of `disparity_to_depth`."""
-    near, far = 1.0 / min_depth, 1.0 / max_depth
-    return (1.0 / depth - far) / (near - far)
-
-
 def cross_matrix(vector: Tensor) -> Tensor:
     """[..., 3] -> [..., 3, 3] with cross_matrix(a) @ b = a x b."""
     x, y, z = vector.unbind(-1)
@@ -183,20 +177,6 @@ def map_pixels(matrix: Tensor, height: int, width: int) -> Tensor:
     return by_u * u + (by_v * v + constant)
 
 
-def backproject(depth: Tensor, intrinsics: Tensor) -> Tensor:
-    """depth [B, 1, H, W], intrinsics [B, 4] -> points of the camera frame [B, 3, H, W]."""
-    height, width = depth.shape[-2:]
-    return map_pixels(inverse_intrinsics_matrix(intrinsics), height, width) * depth
-
-
-def project(points: Tensor, intrinsics: Tensor) -> Tensor:
-    """points [B, 3, H, W] of the camera frame, intrinsics [B, 4] -> pixels (u, v) [B, 2, H, W]."""
-    fx, fy, cx, cy = (value[:, None, None] for value in intrinsics.unbind(-1))
-    x, y, z = points.unbind(1)
-    z = z.clamp(min=_NEAREST_Z)
-    return torch.stack([fx * x / z + cx, fy * y / z + cy], dim=1)
-
-
 @dataclass(frozen=True)
 class Projection:
     """Where a target's pixels are seen in each source image.
@@ -265,21 +245,3 @@ def warp_sources(sources: Tensor, projection: Projection) -> Tensor:
         align_corners=True,
     )
     return sampled.reshape(count, levels, batch, channels, height, width)
-
-
-def warp(
-    source: Tensor,
-    depth: Tensor,
-    target_intrinsics: Tensor,
-    source_intrinsics: Tensor,
-    source_T_target: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """One source seen from the target: (image [B, C, H, W], visible bool [B, 1, H, W]).
-
-    source [B, C, H, W]; depth of the target [B, 1, H, W]; intrinsics [B, 4] each;
-    source_T_target [B, 4, 4].
-    """
-    projection = project_to_sources(
-        depth[None], target_intrinsics, source_intrinsics[None], source_T_target[None]
-    )
-    return warp_sources(source[None], projection)[0, 0], projection.visible()[0, 0]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from rendered_frames import HEIGHT, WIDTH, rendered_cache, walk
+from view_synthesis import warp
 
 from training.config import AugmentConfig
 from training.data import augment
@@ -13,7 +14,6 @@ from training.data.batch import NEXT, PREVIOUS, TARGET, Batch
 from training.data.cache import FrameCache
 from training.data.dataset import BagTargets, StepSampler, TripleDataset, relative_motion
 from training.data.pairs import Target
-from training.geometry import warp
 
 COUNT = 12
 TARGETS = [Target(i, (i - 2, i - 1), (i + 1, i + 2)) for i in range(2, COUNT - 2)]

@@ -10,19 +10,15 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+from view_synthesis import depth_to_disparity
 
-from training.geometry import depth_to_disparity, motion_to_transform
+from training.geometry import motion_to_transform
 from training.losses.coarse import CoarsePhotometricLoss
 from training.losses.feature_metric import FeatureMetricLoss
 from training.losses.photometric import PhotometricError
 from training.losses.robust import robust_distance
 from training.losses.self_supervised import SelfSupervisedLoss
-from training.losses.single_view import (
-    ReconstructionLoss,
-    SingleViewLoss,
-    convergent_loss,
-    discriminative_loss,
-)
+from training.losses.single_view import ReconstructionLoss, SingleViewLoss, feature_terms
 from training.losses.smoothness import EdgeAwareSmoothness
 from training.losses.ssim import window_statistics
 from training.losses.views import Views
@@ -33,6 +29,14 @@ FOCAL, DEPTH = 40.0, 4.0
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def discriminative_loss(feature: torch.Tensor, image01: torch.Tensor) -> torch.Tensor:
+    return feature_terms(feature, image01)[0]
+
+
+def convergent_loss(feature: torch.Tensor, image01: torch.Tensor) -> torch.Tensor:
+    return feature_terms(feature, image01)[1]
 
 
 def naive_robust(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -29,6 +29,7 @@ from training.config import BagSource
 from training.export.graphs import DepthGraph, disparity_graphs, module_to_onnx
 from training.export.model_folder import convert_to_half, export_model
 from training.fusion.combination import CombinationWeights
+from training.fusion.corner_crops import Candidates, CropSizes
 from training.fusion.fit_fusion import FUSION_FILE, FusionReport, FusionSettings, fit_fusion
 from training.fusion.graph import Stage, wrap_graph
 from training.fusion.stages import (
@@ -36,10 +37,15 @@ from training.fusion.stages import (
     CropIntrinsics,
     CropStage,
     ShrinkStage,
-    candidates_of,
 )
 
 FRAMES = 24
+
+
+def candidates_of(weights: CombinationWeights) -> Candidates:
+    """Those that weights belong to, of a network with maps of its input's size."""
+    sizes = CropSizes(weights.image, (64, 96), (64, 96), weights.grid)
+    return Candidates(weights.ratios, weights.mirrored, sizes)
 SETTINGS = FusionSettings(ratios=(1.0, 0.75), grid=(48, 32), ridge=0.01, bias=1.0)
 ONNX_RUNTIME = BackendOptions(BackendKind.ONNXRUNTIME, Device.CPU)
 
@@ -90,7 +96,7 @@ def test_the_folder_says_what_it_takes_and_answers(model, fused) -> None:
 
 def test_the_graph_computes_what_torch_does_and_holds_no_transform(fused) -> None:
     weights = CombinationWeights.load(fused[0].path / FUSION_FILE)
-    candidates = candidates_of(weights, (64, 96), (64, 96))
+    candidates = candidates_of(weights)
     spec = fused[0].spec
     network = DepthGraph(contrasted_networks()[0], spec.min_depth, spec.max_depth, 0)
     combine = CombineStage(candidates, weights, spec.min_depth, spec.max_depth)
@@ -156,7 +162,7 @@ def test_an_engine_builds_of_it_ahead_of_time(fused) -> None:
 
 def test_what_takes_intrinsics_gets_those_of_the_whole_image(fused) -> None:
     weights = CombinationWeights.load(fused[0].path / FUSION_FILE)
-    candidates = candidates_of(weights, (64, 96), (64, 96))
+    candidates = candidates_of(weights)
 
     class Told(torch.nn.Module):
         """Depth that is the focal length it was told over the width, a crop's by its ratio."""

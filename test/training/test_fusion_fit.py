@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ from training.fusion.combination import CombinationWeights, FourierCombination
 from training.fusion.corner_crops import Candidates, CropSizes
 from training.fusion.filling import fill_unknown
 from training.fusion.fit import CombinationFit
-from training.fusion.shrinkage import NOT_FITTED, PAPER, Shrinkage, convex_weights
+from training.fusion.shrinkage import PAPER, Shrinkage, convex_weights
 from training.fusion.spectra import Spectra
 
 GRID = (18, 24)
@@ -184,7 +185,7 @@ def test_ridge_steadies_few_images() -> None:
 def test_the_most_drawn_fit_is_one_convex_combination_of_all_frequencies() -> None:
     truth_m = rooms(0)
     candidates = noisy(truth_m)
-    weights = fitted(candidates, truth_m, shrinkage=NOT_FITTED)
+    weights = fitted(candidates, truth_m, shrinkage=Shrinkage(math.inf, 0.0))
     shared = weights.weight_real[:, 0]
     np.testing.assert_array_equal(weights.weight_real, np.repeat(shared[:, None], 18 * 13, 1))
     assert shared.min() >= 0
@@ -287,7 +288,7 @@ def test_images_of_one_place_alone_are_not_trusted() -> None:
     fit = CombinationFit(CANDIDATES)
     for one, truth in zip(noisy(truth_m), truth_m):
         fit.add(one, truth)
-    assert fit.shrinkage() == NOT_FITTED
+    assert fit.shrinkage() == Shrinkage(math.inf, 0.0)
 
 
 @pytest.mark.parametrize(('ridge', 'bias'), [(-1.0, 1.0), (float('nan'), 1.0), (0.0, 1.5)])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from view_synthesis import depth_to_disparity, warp
 
 from training import geometry
 from training.geometry import (
@@ -18,7 +19,6 @@ from training.geometry import (
     invert_transform,
     matrix_to_axis_angle,
     motion_to_transform,
-    warp,
 )
 
 vectors = st.lists(st.floats(-2, 2), min_size=3, max_size=3)
@@ -40,13 +40,12 @@ def translation(x: float, y: float, z: float) -> torch.Tensor:
 
 def shift_of(transform: torch.Tensor, depth: float, camera: torch.Tensor) -> torch.Tensor:
     """Displacement in pixels [2,H,W] of a plane at constant depth."""
-    height, width = 24, 32
-    depths = torch.full((1, 1, height, width), depth, dtype=torch.float64)
-    points = geometry.backproject(depths, camera)
-    moved = torch.einsum('bij,bjhw->bihw', transform[:, :3, :3], points)
-    pixels = geometry.project(moved + transform[:, :3, 3, None, None], camera)[0]
-    v, u = torch.meshgrid(torch.arange(height), torch.arange(width), indexing='ij')
-    return pixels - torch.stack([u, v])
+    fx, fy, cx, cy = camera[0]
+    v, u = torch.meshgrid(torch.arange(24).double(), torch.arange(32).double(), indexing='ij')
+    points = depth * torch.stack([(u - cx) / fx, (v - cy) / fy, torch.ones_like(u)])
+    rotated = torch.einsum('ij,jhw->ihw', transform[0, :3, :3], points)
+    x, y, z = rotated + transform[0, :3, 3, None, None]
+    return torch.stack([fx * x / z + cx - u, fy * y / z + cy - v])
 
 
 @given(vectors, vectors)
@@ -106,7 +105,7 @@ def test_disparity_covers_the_depth_range_and_falls() -> None:
     assert float(depth[0]) == pytest.approx(100)
     assert float(depth[-1]) == pytest.approx(0.1)
     assert bool((depth.diff() < 0).all())
-    torch.testing.assert_close(geometry.depth_to_disparity(depth, 0.1, 100.0), disparity)
+    torch.testing.assert_close(depth_to_disparity(depth, 0.1, 100.0), disparity)
 
 
 def test_unit_of_depth_scales_exactly() -> None:

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from view_synthesis import depth_to_disparity
 
 from depth_ros import synthetic
 from depth_ros.camera import Intrinsics
@@ -20,7 +21,6 @@ from training.data.augment import change_geometry, draw, to_unit_images
 from training.data.batch import STEREO, TARGET, Batch
 from training.geometry import (
     axis_angle_to_matrix,
-    depth_to_disparity,
     invert_transform,
     make_transform,
 )

@@ -11,6 +11,7 @@ import torch
 from helpers import quiet, shared_bag
 from recordings import stamp_of
 from rendered_frames import CAMERA
+from view_synthesis import warp
 
 from depth_ros import bag_messages, synthetic
 from depth_ros.bags import BagWriter
@@ -23,7 +24,6 @@ from training.data.batch import STEREO, TARGET, Batch
 from training.data.cache import CacheSettings, FrameCache, open_cache
 from training.data.dataset import BagTargets, TripleDataset
 from training.data.pairs import single_targets
-from training.geometry import warp
 
 BASELINE_M = 0.2
 FRAMES = 3

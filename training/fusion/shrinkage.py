@@ -47,7 +47,6 @@ class Shrinkage:
 
 PAPER = Shrinkage()
 """Lee et al. fit on 795 images of hundreds of rooms, and draw nothing."""
-NOT_FITTED = Shrinkage(math.inf, 0.0)
 
 
 class LeastSquares:

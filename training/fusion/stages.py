@@ -6,18 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from training.fusion.combination import CombinationWeights, FourierCombination
-from training.fusion.corner_crops import Candidates, CropSizes
+from training.fusion.corner_crops import Candidates
 from training.fusion.resampling import resampling_matrix
-
-
-def candidates_of(weights: CombinationWeights, network: tuple[int, int],
-                  answer: tuple[int, int]) -> Candidates:
-    """The candidates that weights belong to.
-
-    network, answer: rows and columns of a network's input and of its map.
-    """
-    sizes = CropSizes(weights.image, network, answer, weights.grid)
-    return Candidates(weights.ratios, weights.mirrored, sizes)
 
 
 class CropStage(nn.Module):

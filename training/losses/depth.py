@@ -13,26 +13,19 @@ class LogDepthLoss(nn.Module):
     """Mean |log depth - log truth| + gradient_weight * mean over strides of |grad of that|.
 
     forward: depth [B, 1, H, W] > 0, truth [B, 1, H, W] with NaN or values <= 0 where unknown
-    -> scalar, 0 (with gradient 0) when nothing is known. With up_to_scale each image's mean log
-    error is taken out first, so that only shape is learnt.
+    -> scalar, 0 (with gradient 0) when nothing is known.
     """
 
-    def __init__(
-        self, gradient_weight: float = 0.5, gradient_strides: int = 4, up_to_scale: bool = False
-    ) -> None:
+    def __init__(self, gradient_weight: float = 0.5, gradient_strides: int = 4) -> None:
         super().__init__()
         self.gradient_weight = gradient_weight
         self.gradient_strides = gradient_strides
-        self.up_to_scale = up_to_scale
 
     def forward(self, depth: Tensor, truth: Tensor) -> Tensor:
         known = torch.isfinite(truth) & (truth > 0)
         # The unknown are replaced before the logarithm: NaN times zero would still be NaN.
         ratio = depth.float() / torch.where(known, truth, torch.ones_like(truth)).float()
         error = torch.where(known, ratio.log(), torch.zeros_like(ratio))
-        if self.up_to_scale:
-            count = known.sum((1, 2, 3), keepdim=True).clamp(min=1)
-            error = (error - error.sum((1, 2, 3), keepdim=True) / count) * known
         totals, counts = [error.abs().sum()], [known.sum()]
         if self.gradient_weight > 0:
             changes, pairs = self._changes(error, known)

@@ -21,27 +21,19 @@ from training.losses.views import Views
 
 @dataclass(frozen=True)
 class SelfSupervisedResult:
-    """Scalars total, photometric and smoothness (unweighted, means over scales), and maps.
-
-    Maps of the finest scale for pictures, no gradient: warped [S, B, 3, H, W],
-    error [B, 1, H, W], used bool [B, 1, H, W] (the automask).
-    """
+    """Scalars total, with gradient, photometric and smoothness: unweighted means over scales."""
 
     total: Tensor
     photometric: Tensor
     smoothness: Tensor
-    warped: Tensor
-    error: Tensor
-    used: Tensor
 
 
 class SelfSupervisedLoss(nn.Module):
     """Mean over scales of minimum reprojection + weighted smoothness.
 
     Disparities of every scale are compared at full resolution. smoothness_weight is halved at
-    every coarser scale. drop_unseen leaves out points that fall outside a source instead of
-    comparing them with its border, which the paper does not do. photometric_error and smoothness
-    are Monodepth2's where None is given.
+    every coarser scale. Points that fall outside a source are compared with its border, as the
+    paper does. photometric_error and smoothness are Monodepth2's where None is given.
     """
 
     def __init__(
@@ -50,7 +42,6 @@ class SelfSupervisedLoss(nn.Module):
         max_depth: float,
         smoothness_weight: float = 1e-3,
         automask: bool = True,
-        drop_unseen: bool = False,
         photometric_error: PhotometricError | None = None,
         smoothness: EdgeAwareSmoothness | None = None,
     ) -> None:
@@ -59,7 +50,6 @@ class SelfSupervisedLoss(nn.Module):
         self.max_depth = max_depth
         self.smoothness_weight = smoothness_weight
         self.automask = automask
-        self.drop_unseen = drop_unseen
         self.photometric_error = photometric_error or PhotometricError()
         self.minimum_reprojection = MinimumReprojection()
         self.edge_aware_smoothness = smoothness or EdgeAwareSmoothness()
@@ -89,10 +79,7 @@ class SelfSupervisedLoss(nn.Module):
         if self.automask:
             with torch.no_grad():
                 unmoved_error = self.photometric_error(views.sources, target)
-        visible = projection.visible() if self.drop_unseen else None
-        result = self.minimum_reprojection(
-            warped_error, unmoved_error, visible, views.available
-        )
+        result = self.minimum_reprojection(warped_error, unmoved_error, None, views.available)
 
         roughness = self._roughness_by_scale(disparities, views.target)
         weights = self.smoothness_weight * 0.5 ** torch.arange(
@@ -102,9 +89,6 @@ class SelfSupervisedLoss(nn.Module):
             total=(result.loss + weights * roughness).mean(),
             photometric=result.loss.mean().detach(),
             smoothness=roughness.mean().detach(),
-            warped=warped[:, 0].detach(),
-            error=result.error[0].detach(),
-            used=result.used[0],
         )
 
     def _full_size_depths(self, disparities: Sequence[Tensor], views: Views) -> Tensor:
@@ -135,7 +119,4 @@ def _merge(parts: Sequence[SelfSupervisedResult]) -> SelfSupervisedResult:
         total=torch.stack([part.total for part in parts]).mean(),
         photometric=torch.stack([part.photometric for part in parts]).mean(),
         smoothness=torch.stack([part.smoothness for part in parts]).mean(),
-        warped=torch.cat([part.warped for part in parts], dim=1),
-        error=torch.cat([part.error for part in parts]),
-        used=torch.cat([part.used for part in parts]),
     )

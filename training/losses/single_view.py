@@ -45,7 +45,7 @@ class SingleViewLoss(nn.Module):
         self, features: Sequence[Tensor], reconstructions: Sequence[Tensor], image01: Tensor
     ) -> SingleViewResult:
         reconstruction = self.reconstruction_loss(reconstructions, image01)
-        terms = [_feature_terms(feature.float(), image01) for feature in features]
+        terms = [feature_terms(feature.float(), image01) for feature in features]
         weights = image01.new_tensor([0.5**i / len(features) for i in range(len(features))])
         discriminative, convergent = weights @ torch.stack([torch.stack(t) for t in terms])
         total = (
@@ -76,20 +76,12 @@ class ReconstructionLoss(nn.Module):
         return torch.stack(losses).mean()
 
 
-def discriminative_loss(feature: Tensor, image01: Tensor) -> Tensor:
-    """-mean |first differences| of features [B, C, h, w], weighted by the image's flatness.
+def feature_terms(feature: Tensor, image01: Tensor) -> tuple[Tensor, Tensor]:
+    """The discriminative and the convergent loss of features [B, C, h, w].
 
-    The image [B, 3, H, W] is averaged to their size. Never above 0.
+    -mean |first differences|, never above 0, and mean |second differences|, never below 0, both
+    weighted by the flatness of the image [B, 3, H, W], which is averaged to the features' size.
     """
-    return _feature_terms(feature, image01)[0]
-
-
-def convergent_loss(feature: Tensor, image01: Tensor) -> Tensor:
-    """mean |second differences| of features [B, C, h, w], weighted likewise. Never below 0."""
-    return _feature_terms(feature, image01)[1]
-
-
-def _feature_terms(feature: Tensor, image01: Tensor) -> tuple[Tensor, Tensor]:
     image = functional.interpolate(image01, feature.shape[-2:], mode='area')
     along_x, edge_x = torch.diff(feature, dim=_X), torch.diff(image, dim=_X)
     along_y, edge_y = torch.diff(feature, dim=_Y), torch.diff(image, dim=_Y)
