@@ -5,24 +5,16 @@ from pathlib import Path
 
 from depth_ros.camera import Intrinsics
 from depth_ros.errors import ConfigError
-from depth_ros.model import Fit, ModelSpec, MotionSpec, Precision, ResizeFilter, ScaleKind
+from depth_ros.model import Fit, ModelSpec, Precision, ResizeFilter, ScaleKind
 from depth_ros.parity import ACCEPTED
 from training.export.graphs import disparity_graphs
 from training.export.model_folder import ExportReport, export_model
 from training.official.featdepth_files import PUBLISHED, read_official_featdepth
+from training.official.kitti_motion import kitti_motion
 from training.samples import render_samples
 
 # A stereo rig is 0.015 unit wide in training, whatever its real width: 36 metres a unit on KITTI.
 NOMINAL_BASELINE = 0.015
-# KITTI: 10 Hz, about a metre between frames. A model without stereo has a unit of its own; this is
-# the ratio that median scaling finds for Monodepth2, whose losses and depth range it shares.
-_INTERVAL_S = 0.1
-_STEP_M = 1.0
-_METRES_PER_MONO_UNIT = 30.0
-_STEP_RAD = 0.02
-# Rough: its snippet error is that of Monodepth2, 0.016 m in five frames, and room above it.
-_SIGMA_TRANSLATION = 0.05
-_SIGMA_ROTATION_RAD = 0.003
 
 
 @dataclass(frozen=True)
@@ -105,13 +97,7 @@ def _spec(
         intrinsics=camera,
         fit=Fit.STRETCH,
         resize_filter=ResizeFilter.LANCZOS,
-        motion=MotionSpec(
-            interval_s=_INTERVAL_S,
-            translation=_STEP_M if metric else _STEP_M / _METRES_PER_MONO_UNIT,
-            rotation_rad=_STEP_RAD,
-            sigma_translation=_SIGMA_TRANSLATION,
-            sigma_rotation_rad=_SIGMA_ROTATION_RAD,
-        ),
+        motion=kitti_motion(metric),
         licence='unknown; ask who published the weights',
         training_run=f'imported from the FeatDepth file {source}',
         tolerance=ACCEPTED[settings.precision],

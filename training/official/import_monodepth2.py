@@ -5,10 +5,11 @@ from pathlib import Path
 
 from depth_ros.camera import Intrinsics
 from depth_ros.errors import ConfigError
-from depth_ros.model import Fit, ModelSpec, MotionSpec, Precision, ResizeFilter, ScaleKind
+from depth_ros.model import Fit, ModelSpec, Precision, ResizeFilter, ScaleKind
 from depth_ros.parity import ACCEPTED
 from training.export.graphs import disparity_graphs
 from training.export.model_folder import ExportReport, export_model
+from training.official.kitti_motion import kitti_motion
 from training.official.monodepth2_files import OfficialModel, read_official
 from training.samples import render_samples
 
@@ -16,15 +17,6 @@ from training.samples import render_samples
 _NOMINAL_BASELINE = 0.1
 _KITTI_BASELINE_M = 0.54
 _MIN_DEPTH, _MAX_DEPTH = 0.1, 100.0
-# KITTI: 10 Hz, about a metre between frames. A model without stereo has a unit of its own, near
-# the ratio of 30 that median scaling finds for the published ones.
-_INTERVAL_S = 0.1
-_STEP_M = 1.0
-_METRES_PER_MONO_UNIT = 30.0
-_STEP_RAD = 0.02
-# Rough: 0.016 m error in a snippet of five frames (the paper's table 11) and room above it.
-_SIGMA_TRANSLATION = 0.05
-_SIGMA_ROTATION_RAD = 0.003
 LICENCE = 'Monodepth2 licence (Niantic): non-commercial use only'
 
 
@@ -82,13 +74,6 @@ def _spec(
     source: str,
     precision: Precision,
 ) -> ModelSpec:
-    motion = MotionSpec(
-        interval_s=_INTERVAL_S,
-        translation=_STEP_M if official.stereo else _STEP_M / _METRES_PER_MONO_UNIT,
-        rotation_rad=_STEP_RAD,
-        sigma_translation=_SIGMA_TRANSLATION,
-        sigma_rotation_rad=_SIGMA_ROTATION_RAD,
-    )
     return ModelSpec(
         name=name,
         family='monodepth2',
@@ -104,7 +89,7 @@ def _spec(
         intrinsics=camera,
         fit=Fit.STRETCH,
         resize_filter=ResizeFilter.LANCZOS,
-        motion=motion if official.pose_net is not None else None,
+        motion=kitti_motion(official.stereo) if official.pose_net is not None else None,
         licence=LICENCE,
         training_run=f'imported from the Monodepth2 folder {source}',
         tolerance=ACCEPTED[precision],
