@@ -6,7 +6,6 @@ import csv
 import math
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -19,6 +18,7 @@ from torch import Tensor
 from depth_ros.colorize import colorize_depth
 from depth_ros.errors import DepthRosError
 from training.data.batch import TARGET, Batch
+from training.progress import Progress
 
 LAST, BEST = 'last.ckpt', 'best.ckpt'
 PROCESSES = 'processes'
@@ -179,7 +179,7 @@ class CsvLog(pl.Callback):
 class Epochs(pl.Callback):
     """Tells every validation in one line."""
 
-    def __init__(self, total_steps: int, progress: Callable[[str], None]) -> None:
+    def __init__(self, total_steps: int, progress: Progress) -> None:
         self._total_steps = total_steps
         self._progress = progress
         self._step = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from training.initial import FEATURES
 from training.networks.build import build_frozen_features
 from training.networks.feature_net import FeatureNet, FrozenFeatures
 from training.official.featdepth_files import is_official_file, read_official_features
+from training.progress import Progress
 from training.ranks import Ranks
 from training.state_files import fill_strictly, read_weights_file
 from training.tasks.features import FeatureTask
@@ -27,7 +28,6 @@ from training.weights import WEIGHTS_FILE, read_weights
 FEATURES_FOLDER = 'features'
 FEATURES_FILE = 'features.pt'
 _FIELDS = LogFields(('loss', 'reconstruction', 'discriminative', 'convergent'), ('loss',))
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)

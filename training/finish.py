@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -27,11 +27,11 @@ from training.measure import (
     predict_motions,
 )
 from training.model_settings import save_settings
+from training.progress import Progress
 from training.samples import render_samples
 from training.tasks.self_supervised import SelfSupervisedTask
 from training.weights import save_weights
 
-Progress = Callable[[str], None]
 _MOTION_BATCHES = 64
 _NAMED_BAGS = 8
 _ENOUGH_WAYS = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,10 +18,9 @@ from depth_ros.errors import ConfigError, DepthRosError
 from training.callbacks import LAST, PROCESSES, Checkpoints, CsvLog, Epochs, LogFields
 from training.config import TrainConfig
 from training.data.module import FrameDataModule
+from training.progress import Progress
 from training.ranks import Ranks
 from training.state_files import read_weights_file
-
-Progress = Callable[[str], None]
 
 
 def fit(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +24,7 @@ from training.config import BagSource, DataConfig, TrainConfig
 from training.data.cache import FrameCache
 from training.data.module import TrainingData
 from training.data.pairs import split_validation
-
-Progress = Callable[[str], None]
+from training.progress import Progress
 
 
 def judge_model(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from training.config import TrainConfig
 from training.data.module import TrainingData
+from training.progress import Progress
 from training.ranks import Ranks
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)

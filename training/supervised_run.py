@@ -19,8 +19,9 @@ from training.export.model_folder import export_model
 from training.finish import named_bags
 from training.fitting import fit
 from training.model_settings import save_settings
+from training.progress import Progress
 from training.recipes.make import make_recipe
-from training.run import Progress, Run
+from training.run import Run
 from training.samples import render_samples
 from training.state_files import read_weights_file
 from training.tasks.supervised import SupervisedTask

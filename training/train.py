@@ -18,8 +18,9 @@ from training.config.strict import parse, to_plain
 from training.data.module import prepare_data
 from training.fitting import be_quiet
 from training.judge import judge_model
+from training.progress import Progress
 from training.ranks import Ranks, launched_ranks
-from training.run import Progress, Run, RunPaths
+from training.run import Run, RunPaths
 from training.self_supervised_run import train_self_supervised
 from training.supervised_run import train_supervised
 

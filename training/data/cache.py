@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from training.config import BagSource
 from training.config.strict import to_plain
 from training.data.cached_frame import CachedFrame, nearest, sync
 from training.data.partner import PARTNER_FILE, write_partners
+from training.progress import Progress
 
 FORMAT = 3
 TOLERANCE_NS = 25_000_000
@@ -35,7 +36,6 @@ TOLERANCE_NS = 25_000_000
 
 _NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)

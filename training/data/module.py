@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,9 +17,9 @@ from training.data.batch import Batch
 from training.data.cache import CacheSettings, FrameCache, default_cache_root, open_cache
 from training.data.dataset import BagTargets, StepSampler, TripleDataset, all_at_once
 from training.data.pairs import find_targets, judge_pairs, single_targets, split_validation
+from training.progress import Progress
 from training.ranks import ALONE, Ranks
 
-Progress = Callable[[str], None]
 _VALIDATION_SEED = 1
 _MAX_VALIDATION_SAMPLES = 512
 _LARGEST_START_SHIFT = 0.45

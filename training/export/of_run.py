@@ -1,6 +1,5 @@
 """The model folder of a training run that is still going, was stopped, or wants other graphs."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from training.data.module import FrameDataModule, prepare_data
 from training.finish import finish
 from training.held_scale import read_held_scale
 from training.initial import load_task_weights
+from training.progress import Progress
 from training.recipes.make import make_recipe
 from training.supervised_run import finish_supervised, load_supervised
 from training.tasks.self_supervised import SelfSupervisedTask
@@ -19,7 +19,7 @@ from training.train import read_run_config
 
 
 def export_run(
-    workdir: Path, out: Path, precision: Precision | None, progress: Callable[[str], None]
+    workdir: Path, out: Path, precision: Precision | None, progress: Progress
 ) -> None:
     """Writes `out` from the best checkpoint in `workdir`, or the last where none is best yet.
 

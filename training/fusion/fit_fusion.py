@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,6 +45,7 @@ from training.fusion.fit import CombinationFit
 from training.fusion.graph import Stage, wrap_graph
 from training.fusion.shrinkage import Shrinkage
 from training.fusion.stages import CombineStage, CropIntrinsics, CropStage, ShrinkStage
+from training.progress import Progress
 from training.samples import render_samples
 
 FUSION_FILE = 'fusion.npz'
@@ -53,7 +54,6 @@ _NAMED_BAGS = 4
 _LEAST_RMSE = 0.01
 """Of a frame, in metres: better ones count no more."""
 _REFERENCE = BackendOptions(BackendKind.ONNXRUNTIME, Device.CPU)
-Progress = Callable[[str], None]
 
 
 class FrameWeight(enum.Enum):

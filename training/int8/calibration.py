@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from depth_ros.model import ModelSpec
 from training.config import BagSource
 from training.data.cache import CacheSettings, FrameCache, open_cache
 from training.data.pairs import split_validation
+from training.progress import Progress
 
 # Ranges and means of a convolution's answers settle within some thirty frames, since every frame
 # shows it thousands of pixels.
@@ -56,7 +56,7 @@ def read_calibration_frames(
     source: BagSource,
     rectify: RectifyMode,
     cache_root: Path,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> CalibrationFrames:
     """Split the frames of a bag: the last fifth judges, the others calibrate.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,13 +33,13 @@ from training.export.model_folder import replacing_folder
 from training.export.parity import check_parity, refuse_above
 from training.int8.calibration import CalibrationFrames, Inputs, read_calibration_frames
 from training.int8.graph import to_int8
+from training.progress import Progress
 
 # Mean relative difference of depth and of motion; lite0 calibrated on the kitchen has 0.012 and
 # 0.002 on frames held out.
 INT8_TOLERANCE = 0.05
 _TIMED_RUNS = 20
 
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
