@@ -43,7 +43,7 @@ class Variant:
 _FREE = ('out', 'seeds', 'only', 'threads')
 """Arguments that may change from call to call."""
 VARIANTS = (
-    Variant('Monodepth2', 'lite0'),
+    Variant('lite0', 'lite0'),
     Variant('lite0_features', 'lite0_features'),
     Variant('without feature-metric loss', 'lite0_features', ('loss.feature_metric=0',)),
     Variant('without photometric loss and smoothness', 'lite0_features',
