@@ -145,8 +145,6 @@ def _train_features(
 ) -> None:
     module = FrameDataModule(config, data, ranks)
     task = FeatureTask(config, module.total_steps, ranks)
-    if config.run.channels_last:
-        task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     progress(f'first phase: features, {module.total_steps} steps')
     folder.mkdir(parents=True, exist_ok=True)
     fit(

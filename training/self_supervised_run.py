@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from training.callbacks import BEST, LOG_FIELDS, Pictures
 from training.data.module import FrameDataModule
 from training.feature_phase import load_features, prepare_features
@@ -34,8 +32,6 @@ def train_self_supervised(run: Run) -> None:
             frames = judged_batches(config, data)
             hold_scale(task, frames, paths.init, config.network.min_depth, paths.workdir)
     task.start_means()
-    if config.run.channels_last:
-        task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     pictures = Pictures(paths.workdir)
     fit(config, paths.workdir, task, module, LOG_FIELDS, [pictures], ranks, run.progress)
     if not ranks.is_first:

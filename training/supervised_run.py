@@ -48,8 +48,7 @@ def train_supervised(run: Run) -> None:
         else:
             load_supervised(task, paths.init)
     task.start_mean()
-    if config.run.channels_last:
-        task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     fit(
         config, paths.workdir, task, module, task.fields, [Pictures(paths.workdir)], ranks,
         run.progress,

@@ -38,7 +38,6 @@ class RunConfig:
         epochs: passes, each ended by a validation.
         steps_per_epoch: None: as many as the frames fill once.
         precision: of the networks' activations.
-        channels_last: memory format of the networks.
         device: 'auto', 'cpu' or 'cuda'.
         threads: of torch on the CPU; 0: torch's own choice.
         log_every: steps between log rows.
@@ -53,7 +52,6 @@ class RunConfig:
     epochs: int = 20
     steps_per_epoch: int | None = None
     precision: ArithmeticPrecision = ArithmeticPrecision.FP32
-    channels_last: bool = True
     device: str = 'auto'
     threads: int = 0
     log_every: int = 10

@@ -89,7 +89,6 @@ class Objective(nn.Module):
         self._range = (network.min_depth, network.max_depth)
         self._training_fx = training_fx
         self._bf16 = run.precision is ArithmeticPrecision.BF16
-        self._channels_last = run.channels_last
         self._view_terms = ViewTerms(config)
         self._depth_loss = LogDepthLoss()
         self._motion_loss = MotionLoss()
@@ -257,7 +256,7 @@ class Objective(nn.Module):
         earlier = torch.cat([frames01[:, first] for first, _ in pairs])
         later = torch.cat([frames01[:, second] for _, second in pairs])
         with self._autocast(earlier.device):
-            axis_angle, translation = net(self._layout(earlier), self._layout(later))
+            axis_angle, translation = net(earlier, later)
         factor = focal_factor(intrinsics[:, 0], self._training_fx).repeat(len(pairs))
         axis_angle = correct_axis_angle(axis_angle.float(), factor)
         transform = motion_to_transform(axis_angle, translation.float())
@@ -265,11 +264,6 @@ class Objective(nn.Module):
 
     def _autocast(self, device: torch.device) -> torch.autocast:
         return torch.autocast(device.type, torch.bfloat16, enabled=self._bf16)
-
-    def _layout(self, images: Tensor) -> Tensor:
-        if self._channels_last:
-            return images.contiguous(memory_format=torch.channels_last)
-        return images
 
     def _depth(self, disparity: Tensor, size: Sequence[int], factor: Tensor) -> Tensor:
         """Depth of the finest disparity [B,1,h,w] at the size (H, W) of the images."""
@@ -279,7 +273,7 @@ class Objective(nn.Module):
 
     def _disparities(self, net: DepthNet, image01: Tensor, scales: int) -> list[Tensor]:
         with self._autocast(image01.device):
-            disparities = net(self._layout(image01), scales)
+            disparities = net(image01, scales)
         return [disparity.float() for disparity in disparities]
 
 
