@@ -37,10 +37,10 @@ def derivative_errors(
 ) -> list[Tensor]:
     """Each derivative's error, averaged over six levels, of every image.
 
-    difference of prediction and truth [B, 1, H, W], finite everywhere and without gradient where
-    not `known`; known bool, same shape -> one [B] per derivative. The filters are linear, so that
-    the difference stands for both. The divisor is six also where an image has fewer levels with
-    a known pixel; those without count as 0.
+    difference of prediction and truth [B, 1, H, W], in single precision at least, finite
+    everywhere and without gradient where not `known`; known bool, same shape -> one [B] per
+    derivative. The filters are linear, so that the difference stands for both. The divisor is six
+    also where an image has fewer levels with a known pixel; those without count as 0.
     """
     totals = [difference.new_zeros(len(difference)) for _ in derivatives]
     for level in range(LEVELS):
@@ -72,7 +72,8 @@ def _pixel_errors(difference: Tensor, derivatives: Sequence[Derivative]) -> list
 
 
 # Filters are sums of shifted views, not convolutions: those round to bfloat16 under autocast and
-# to TF32 by default, which is noise in derivatives. Differences come first, and are exact.
+# to TF32 by default, which is noise in derivatives. Neighbours are subtracted before anything is
+# weighed: where they are of one sign and within a factor of two of each other, that is exact.
 
 
 def _slope(x: Tensor, along: int, across: int) -> Tensor:

@@ -72,7 +72,7 @@ class ReconstructionLoss(nn.Module):
             target = image01
             if image.shape[-2:] != image01.shape[-2:]:
                 target = functional.interpolate(image01, image.shape[-2:], mode='bilinear')
-            losses.append(self.error(image.float(), window_statistics(target)).mean())
+            losses.append(self.error(image, window_statistics(target)).mean())
         return torch.stack(losses).mean()
 
 

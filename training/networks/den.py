@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from depth_ros.errors import ConfigError
 from training.networks.backbones import PretrainedWeights
+from training.networks.single_precision import in_single_precision
 
 GRID = (25, 32)
 """Rows and columns of the answer: the shape of NYUv2's pictures."""
@@ -64,8 +65,8 @@ class Den(nn.Module):
     """One square image -> a map of 25 x 32 depths, or of whatever the loss makes of the answer.
 
     forward: image [B, 3, S, S] RGB in [0, 1] with S = config.input_px, squeezed to the square
-    whatever its shape was -> [B, 25, 32], rows first, of no bounds. Raises ConfigError for an
-    image of another size.
+    whatever its shape was -> [B, 25, 32], rows first, of no bounds, in single precision also
+    within autocast. Raises ConfigError for an image of another size.
 
     Parameters have torchvision's names; a block that looks aside has conv1x3 and conv3x1 besides.
     """
@@ -111,7 +112,7 @@ class Den(nn.Module):
                 f'the image has {image01.shape[-1]} x {image01.shape[-2]} pixels; need '
                 f'{side} x {side}'
             )
-        return self.fc(self._features(image01)).unflatten(1, GRID)
+        return in_single_precision(self.fc, self._features(image01)).unflatten(1, GRID)
 
     def _features(self, image01: Tensor) -> Tensor:
         """What the last layer sees [B, values]: sides in the order of their blocks, the mean."""

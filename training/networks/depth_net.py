@@ -14,6 +14,7 @@ class DepthNet(nn.Module):
     forward: image [B, 3, H, W] RGB in [0, 1], H and W multiples of 32 -> list of tensors
     [B, 1, H / (f 2^s), W / (f 2^s)] for s = finest .. scales - 1, where f is finest_stride: 1 with
     Monodepth2's decoder, 2 with FeatDepth's. All four are wanted in training, one for inference.
+    In single precision, also within autocast.
     """
 
     def __init__(self, backbone: Backbone, decoder: DepthDecoder | RefiningDecoder) -> None:

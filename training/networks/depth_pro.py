@@ -13,6 +13,7 @@ from training.networks.depth_pro_decoder import HEAD_SHRINKS, DepthProDecoder, m
 from training.networks.depth_pro_encoder import DepthProEncoder
 from training.networks.depth_pro_fov import FOV_SHRINKS, FovHead
 from training.networks.depth_pro_windows import WindowGrid, common_step
+from training.networks.single_precision import in_single_precision
 
 # Sides of a window to one of the image at full, half and quarter scale.
 _SCALES = (4, 2, 1)
@@ -85,7 +86,8 @@ class DepthPro(nn.Module):
 
     forward: image [B, 3, S, S] RGB in [0, 1] with S = config.image_px, whatever its aspect ratio
     was -> canonical inverse depth [B, 1, S, S], 0 or more, and degrees [B], of no bounds, or None
-    without a field-of-view head. See training.networks.canonical for both in metres and pixels.
+    without a field-of-view head, both in single precision also within autocast. See
+    training.networks.canonical for both in metres and pixels.
     Raises ConfigError for an image of another size.
 
     Parameters have the names of the published file.
@@ -114,5 +116,5 @@ class DepthPro(nn.Module):
         # Not ImageNet's figures, though DINOv2 was trained with them.
         image = (image01 - 0.5) / 0.5
         decoded, coarsest = self.decoder(self.encoder(image))
-        canonical = self.head(decoded)
+        canonical = in_single_precision(self.head[-2:], self.head[:-2](decoded))
         return canonical, None if self.fov is None else self.fov(image, coarsest)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.networks.depth_pro_vit import last_tokens_of, make_vit, tokens_to_maps
+from training.networks.single_precision import in_single_precision
 
 FOV_SHRINKS = 8
 """The decoder's width is so many times that of this head's last hidden layer."""
@@ -57,4 +58,5 @@ class FovHead(nn.Module):
         small = functional.interpolate(image, size, mode='bilinear', align_corners=False)
         tokens = last_tokens_of(cast(VisionTransformer, self.encoder[0]), small)
         maps = tokens_to_maps(self.encoder[1](tokens))
-        return self.head(maps + self.downsample(feature.detach())).flatten()
+        hidden = self.head[:-1](maps + self.downsample(feature.detach()))
+        return in_single_precision(self.head[-1], hidden).flatten()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.networks.layers import SCALES, double, reflected_conv
+from training.networks.single_precision import in_single_precision
 
 _POOLS = 4
 _SLOPE = 0.01
@@ -47,10 +48,12 @@ class RefiningLevel(nn.Module):
 
     def forward(self, feature: Tensor, coarser: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """feature [B, C, h, w]; coarser: features and disparity of the level above, if any."""
-        x = torch.cat([self.reduce(feature), *coarser], dim=1)
+        reduced = self.reduce(feature)
+        # The disparity above is more precise than features may be, which would make them so too.
+        x = torch.cat([reduced, *(part.to(reduced.dtype) for part in coarser)], dim=1)
         x = self.pool(functional.leaky_relu(self.blend(x), _SLOPE))
         x = double(functional.leaky_relu(self.merge(x), _SLOPE))
-        return x, torch.sigmoid(self.head(x))
+        return x, torch.sigmoid(in_single_precision(self.head, x))
 
 
 class RefiningDecoder(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from training.networks.backbones import Backbone
 from training.networks.layers import LEVELS, SCALES, ConvELU, double, reflected_conv
+from training.networks.single_precision import in_single_precision
 
 
 class FeatureDecoder(nn.Module):
@@ -33,7 +34,8 @@ class FeatureDecoder(nn.Module):
         for level in reversed(range(LEVELS)):
             x = self.second[level](double(self.first[level](x)))
             if level < SCALES:
-                images.insert(0, torch.sigmoid(self.heads[level](x)))
+                logits = in_single_precision(self.heads[level], x)
+                images.insert(0, torch.sigmoid(logits))
         return images
 
 

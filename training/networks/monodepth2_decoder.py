@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from training.networks.layers import LEVELS, SCALES, ConvELU, double, reflected_conv
+from training.networks.single_precision import in_single_precision
 
 
 class DepthDecoder(nn.Module):
@@ -40,5 +41,6 @@ class DepthDecoder(nn.Module):
                 x = torch.cat([x, features[level - 1]], dim=1)
             x = self.second[level](x)
             if level < scales:
-                disparities.insert(0, torch.sigmoid(self.heads[level](x)))
+                logit = in_single_precision(self.heads[level], x)
+                disparities.insert(0, torch.sigmoid(logit))
         return disparities

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.networks.backbones import Backbone
+from training.networks.single_precision import in_single_precision
 
 # Motions between neighbouring frames are small; the published network scales its answer so.
 MOTION_SCALE = 0.01
@@ -28,7 +29,7 @@ class PoseDecoder(nn.Module):
         x = functional.relu(self.squeeze(feature))
         x = functional.relu(self.hidden_0(x))
         x = functional.relu(self.hidden_1(x))
-        return self.output(x).mean(dim=(2, 3))
+        return in_single_precision(self.output, x).mean(dim=(2, 3))
 
 
 class PoseNet(nn.Module):

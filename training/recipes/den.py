@@ -63,7 +63,6 @@ class DenRecipe(Recipe):
         """See Recipe."""
         with torch.autocast(image01.device.type, torch.bfloat16, enabled=self._bf16):
             answer = net(image01)
-        answer = answer.float()
         # Depth as the camera sees it that the network is made for: a longer lens shows it nearer.
         factor = focal_factor(batch.intrinsics[:, 0], self._camera_fx)[:, None, None]
         total = self._loss(answer, mean_of_known(batch.depth_m / factor))

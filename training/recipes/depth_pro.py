@@ -118,10 +118,9 @@ class DepthProRecipe(Recipe):
         focal, width = batch.intrinsics[:, 0], image01.shape[-1]
         with torch.autocast(image01.device.type, torch.bfloat16, enabled=self._bf16):
             canonical, fov_deg = net(image01)
-        canonical = canonical.float()
         depth_m = canonical_to_depth(canonical.detach()[:, 0], focal, width)
         if self._learns_fov:
-            error = fov_deg.float() - fov_of_focal(focal, width)
+            error = fov_deg - fov_of_focal(focal, width)
             count = error.new_full((), len(error))
             part = shared_mean(error.detach().abs().sum(), count)
             total = shared_mean(error.square().sum(), count)

@@ -258,8 +258,8 @@ class Objective(nn.Module):
         with self._autocast(earlier.device):
             axis_angle, translation = net(earlier, later)
         factor = focal_factor(intrinsics[:, 0], self._training_fx).repeat(len(pairs))
-        axis_angle = correct_axis_angle(axis_angle.float(), factor)
-        transform = motion_to_transform(axis_angle, translation.float())
+        axis_angle = correct_axis_angle(axis_angle, factor)
+        transform = motion_to_transform(axis_angle, translation)
         return transform.unflatten(0, (len(pairs), len(frames01)))
 
     def _autocast(self, device: torch.device) -> torch.autocast:
@@ -273,8 +273,7 @@ class Objective(nn.Module):
 
     def _disparities(self, net: DepthNet, image01: Tensor, scales: int) -> list[Tensor]:
         with self._autocast(image01.device):
-            disparities = net(image01, scales)
-        return [disparity.float() for disparity in disparities]
+            return net(image01, scales)
 
 
 def _pairs(weights: LossConfig) -> list[tuple[int, int]]:
