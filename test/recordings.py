@@ -53,12 +53,13 @@ def forward_pose(index: int) -> np.ndarray:
 
 
 def write_recording(path: Path, frames: int = 12, *, depth: bool = True,
-                    odometry: bool = True, calibrated: bool = True,
-                    masks: Callable[[int], Any] | None = None,
+                    depth_every: int = 1, camera: Intrinsics = CAMERA, odometry: bool = True,
+                    calibrated: bool = True, masks: Callable[[int], Any] | None = None,
                     storage: Storage = Storage.MCAP) -> Path:
     """Write the bag `path`: /image, /camera_info, and as asked /depth/image, /truth and /masks.
 
-    `masks` makes the message of a frame, or None for a frame without.
+    depth_every: of so many frames the first has depth. camera: what camera_info tells of it.
+    masks: makes the message of a frame, or None for a frame without.
     """
     with BagWriter(path, storage) as bag:
         for index in range(frames):
@@ -66,11 +67,11 @@ def write_recording(path: Path, frames: int = 12, *, depth: bool = True,
             rgb = np.repeat(grey_image(index)[..., None], 3, axis=2)
             bag.write('/image', bag_messages.IMAGE, stamp,
                       bag_messages.image(stamp, 'camera', rgb, 'rgb8'))
-            info = bag_messages.camera_info(stamp, 'camera', CAMERA)
+            info = bag_messages.camera_info(stamp, 'camera', camera)
             if not calibrated:
                 info.k, info.p = np.zeros(9), np.zeros(12)
             bag.write('/camera_info', bag_messages.CAMERA_INFO, stamp, info)
-            if depth:
+            if depth and index % depth_every == 0:
                 bag.write('/depth/image', bag_messages.IMAGE, stamp,
                           bag_messages.image(stamp, 'camera', true_depth(index), '32FC1'))
             mask = None if masks is None else masks(index)

@@ -32,7 +32,8 @@ def rendered_cache(folder: Path, world_T_cam: np.ndarray, rate_hz: float = 15.0)
         visible=np.tile(np.int32([0, 0, WIDTH, HEIGHT]), (count, 1)),
         stamps_ns=(10**9 + np.arange(count) * round(1e9 / rate_hz)).astype(np.int64),
         indices=np.arange(count),
-        depth_m=np.stack([depth for _, depth in seen]).astype(np.float16),
+        depth_m=np.stack([depth for _, depth in seen]).astype(np.float32),
+        has_truth=np.ones(count, bool),
         world_T_cam=np.asarray(world_T_cam, np.float64),
     )
 

@@ -78,7 +78,7 @@ def test_depth_is_the_nearest_pixel_by_a_naive_search() -> None:
             inside = 0 <= column < 32 and 0 <= row < 24
             expected = depth[row, column] if inside else np.nan
             expected = expected if expected > 0 else np.nan
-            np.testing.assert_allclose(found[v, u], expected, rtol=1e-3)
+            np.testing.assert_array_equal(found[v, u], expected)
 
 
 def test_distorted_images_are_rectified(tmp_path: Path) -> None:
@@ -186,4 +186,14 @@ def test_depth_is_kept_in_metres(bag: Path, tmp_path: Path) -> None:
     stretched = CacheSettings(BagSource(bag), 64, 48, Fit.STRETCH)
     cache = open_cache(stretched, tmp_path, quiet)
     assert cache.depth_m is not None
-    np.testing.assert_allclose(cache.depth_m[3].astype(float), true_depth(3), rtol=1e-3)
+    np.testing.assert_array_equal(cache.depth_m[3], true_depth(3))
+
+
+def test_frames_with_truth_are_told_from_others(tmp_path: Path) -> None:
+    sparse = write_recording(tmp_path / 'sparse', FRAMES, depth_every=3)
+    cache = open_cache(settings(sparse), tmp_path, quiet)
+    assert cache.depth_m is not None
+    np.testing.assert_array_equal(cache.has_truth, np.arange(FRAMES) % 3 == 0)
+    np.testing.assert_array_equal(np.isfinite(cache.depth_m).any((1, 2)), cache.has_truth)
+    blind = write_recording(tmp_path / 'blind', FRAMES, depth=False)
+    assert not open_cache(settings(blind), tmp_path, quiet).has_truth.any()

@@ -120,7 +120,7 @@ def test_bags_with_and_without_a_pair_share_a_batch(bag: Path, tmp_path: Path) -
     pair = open_cache(settings(bag), tmp_path, quiet)
     alone = FrameCache(
         pair.folder, pair.images, pair.intrinsics, pair.visible, pair.stamps_ns, pair.indices,
-        None, None,
+        depth_m=None, has_truth=np.zeros(FRAMES, bool), world_T_cam=None,
     )  # fmt: skip
     targets = single_targets(np.ones(FRAMES, bool))
     dataset = TripleDataset([BagTargets(alone, targets), BagTargets(pair, targets)], seed=0)

@@ -30,7 +30,7 @@ from training.data.cached_frame import CachedFrame, nearest, sync
 from training.data.partner import PARTNER_FILE, write_partners
 from training.progress import Progress
 
-FORMAT = 3
+FORMAT = 4
 TOLERANCE_NS = 25_000_000
 """Truth belongs to an image when its stamp is at most this far away."""
 
@@ -76,7 +76,10 @@ class FrameCache:
             rest is padding.
         stamps_ns: int64 [n].
         indices: of the images in the bag, int64 [n].
-        depth_m: truth float16 [n,H,W], NaN where unknown, memory-mapped; None without truth.
+        depth_m: truth float32 [n,H,W], NaN where unknown, memory-mapped; None where no frame has
+            any. Not in half precision, whose steps are as large as the details that derivatives
+            of depth are compared for.
+        has_truth: whether any pixel of depth_m is known, bool [n].
         world_T_cam: truth float64 [n,4,4], NaN where unknown; None without truth.
         partner_images: of the other camera of a stereo pair, as images; None without one.
         partner_right_m: how far right of the camera it is, negative to the left, NaN where an
@@ -93,6 +96,7 @@ class FrameCache:
     stamps_ns: np.ndarray
     indices: np.ndarray
     depth_m: np.ndarray | None
+    has_truth: np.ndarray
     world_T_cam: np.ndarray | None
     partner_images: np.ndarray | None = None
     partner_right_m: np.ndarray | None = None
@@ -181,13 +185,16 @@ def _build(settings: CacheSettings, folder: Path, progress: Progress) -> None:
     partial.mkdir()
     try:
         frames = _write_frames(settings, partial)
-        has_depth = settings.depth_truth and _write_depth(settings, frames, partial)
+        has_truth = np.zeros(len(frames), bool)
+        if settings.depth_truth:
+            has_truth = _write_depth(settings, frames, partial)
         cameras = [frame.view.network_intrinsics for frame in frames]
         arrays: dict[str, np.ndarray] = {
             'intrinsics': np.array([_values(camera) for camera in cameras], np.float32),
             'visible': np.array([_window(f.view) for f in frames], np.int32),
             'stamps_ns': np.array([f.stamp_ns for f in frames], np.int64),
             'indices': np.array([f.index for f in frames], np.int64),
+            'has_truth': has_truth,
         }
         arrays |= _read_motion(settings, frames, progress)
         if settings.stereo:
@@ -203,7 +210,6 @@ def _build(settings: CacheSettings, folder: Path, progress: Progress) -> None:
             'frames': len(frames),
             'height': settings.height,
             'width': settings.width,
-            'depth': has_depth,
             'settings': to_plain(settings),
         }
         (partial / 'meta.json').write_text(json.dumps(meta, indent=1))
@@ -251,18 +257,24 @@ def _fit(settings: CacheSettings, camera: Intrinsics) -> View:
     return View.fit(camera, settings.width, settings.height, settings.fit, settings.training)
 
 
-def _write_depth(settings: CacheSettings, frames: list[CachedFrame], folder: Path) -> bool:
+def _write_depth(
+    settings: CacheSettings, frames: list[CachedFrame], folder: Path
+) -> np.ndarray:
     """Depth truth at every network pixel's centre: nearest, since means across edges are no depth.
 
     The truth is taken to belong to the rectified camera, as depth_image_proc registers it.
+
+    Returns:
+        which frames have any, bool [n].
     """
     source = settings.source
     with bags.BagReader(source.path) as reader:
         topic = bags.find_depth_topic(reader, source.depth_topic)
+    has_truth = np.zeros(len(frames), bool)
     if topic is None:
-        return False
+        return has_truth
     stamps = np.array([frame.stamp_ns for frame in frames])
-    unknown = np.full((settings.height, settings.width), np.nan, np.float16)
+    unknown = np.full((settings.height, settings.width), np.nan, np.float32)
     with (folder / 'depth.raw').open('wb') as file:
         # Every byte is written before any is sought to: a full disk shows here, as an error.
         for _ in frames:
@@ -273,9 +285,11 @@ def _write_depth(settings: CacheSettings, frames: list[CachedFrame], folder: Pat
             if index is not None:
                 frame = frames[index]
                 file.seek(index * unknown.nbytes)
-                file.write(sample_depth(depth_m, frame.camera, frame.view.network_intrinsics).data)
+                sampled = sample_depth(depth_m, frame.camera, frame.view.network_intrinsics)
+                file.write(sampled.data)
+                has_truth[index] = np.isfinite(sampled).any()
         sync(file)
-    return True
+    return has_truth
 
 
 def sample_depth(depth_m: np.ndarray, camera: Intrinsics, network: Intrinsics) -> np.ndarray:
@@ -287,7 +301,7 @@ def sample_depth(depth_m: np.ndarray, camera: Intrinsics, network: Intrinsics) -
         network: of the network grid.
 
     Returns:
-        float16 [network.height, network.width].
+        float32 [network.height, network.width].
     """
     height, width = depth_m.shape
     camera = camera.scaled(width, height)
@@ -298,7 +312,7 @@ def sample_depth(depth_m: np.ndarray, camera: Intrinsics, network: Intrinsics) -
     inside_v = (rows >= 0) & (rows < height)
     depth = depth_m[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)[None]]
     known = inside_v[:, None] & inside_u[None] & np.isfinite(depth) & (depth > 0)
-    return np.where(known, depth, np.nan).astype(np.float16)
+    return np.where(known, depth, np.nan).astype(np.float32)
 
 
 def _read_motion(
@@ -365,8 +379,8 @@ def _load(folder: Path) -> FrameCache:
     with np.load(folder / 'arrays.npz') as arrays:
         small = dict(arrays)
     depth_m = None
-    if meta['depth']:
-        depth_m = np.memmap(folder / 'depth.raw', np.float16, 'r', shape=shape)
+    if small['has_truth'].any():
+        depth_m = np.memmap(folder / 'depth.raw', np.float32, 'r', shape=shape)
     partner_images = None
     if 'partner_right_m' in small:
         partner_images = np.memmap(folder / PARTNER_FILE, np.uint8, 'r', shape=(*shape, 3))
@@ -378,6 +392,7 @@ def _load(folder: Path) -> FrameCache:
         stamps_ns=small['stamps_ns'],
         indices=small['indices'],
         depth_m=depth_m,
+        has_truth=small['has_truth'],
         world_T_cam=small.get('world_T_cam'),
         partner_images=partner_images,
         partner_right_m=small.get('partner_right_m'),

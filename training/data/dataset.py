@@ -130,7 +130,7 @@ class TripleDataset(Dataset[Batch]):
         if cache.depth_m is None:
             depth_m = np.full((height, width), np.nan, np.float32)
         else:
-            depth_m = cache.depth_m[frame].astype(np.float32)
+            depth_m = cache.depth_m[frame]
         stamps = cache.stamps_ns[[earlier, frame, later]]
         images = [cache.images[earlier], cache.images[frame], cache.images[later]]
         if self._stereo:
