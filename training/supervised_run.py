@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from depth_ros.camera import Intrinsics
 from depth_ros.errors import ModelError
 from depth_ros.model import Model, ModelSpec, ScaleKind
 from depth_ros.parity import ACCEPTED
@@ -71,16 +70,17 @@ def finish_supervised(
         ModelError: the folder cannot be written, or the graph differs from torch.
     """
     task.eval()
-    spec = _spec(out.resolve().name, config, task, data.training)
+    spec = _spec(out.resolve().name, config, task, data)
     graph = task.recipe.graph(task.best_net)
     report = export_model(graph, None, spec, render_samples(data.training), out)
     if config.export.weights:
         state = task.best_net.state_dict()
         save_weights({_NET + name: value for name, value in state.items()}, out)
         save_settings(config, out)
+    scale = 'metric (depth truth)' if data.learns_metres else 'up to scale (relative truth)'
     progress(
-        f'{out}: {report.size_bytes / 1e6:.1f} MB, metric (depth truth), graph differs from torch '
-        f'by {report.depth_difference:.1e} at most'
+        f'{out}: {report.size_bytes / 1e6:.1f} MB, {scale}, graph differs from torch by '
+        f'{report.depth_difference:.1e} at most'
     )
 
 
@@ -120,7 +120,7 @@ def _named(state: Mapping[str, Tensor], prefix: str, source: Path) -> dict[str, 
 
 
 def _spec(
-    name: str, config: TrainConfig, task: SupervisedTask, training: Intrinsics
+    name: str, config: TrainConfig, task: SupervisedTask, data: TrainingData
 ) -> ModelSpec:
     answers, run = task.recipe.answers, config.run
     return ModelSpec(
@@ -133,8 +133,8 @@ def _spec(
         precision=config.export.precision,
         min_depth=answers.min_depth_m,
         max_depth=answers.max_depth_m,
-        scale=ScaleKind.METRIC,
-        scale_source='depth truth',
+        scale=ScaleKind.METRIC if data.learns_metres else ScaleKind.UP_TO_SCALE,
+        scale_source='depth truth' if data.learns_metres else 'none',
         intrinsics=answers.intrinsics,
         fit=config.data.fit,
         resize_filter=config.data.resize_filter,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from depth_pro_runs import SMALL, TINY, train
 from helpers import quiet
 from training_runs import (
     ROOT,
@@ -35,21 +36,8 @@ from training.data.module import FrameDataModule, prepare_data
 from training.networks.canonical import depth_to_canonical
 from training.recipes.make import make_recipe
 from training.tasks.supervised import SupervisedTask
-from training.train import RunPaths, run_training
+from training.train import RunPaths
 from training.weights import read_weights
-
-SMALL = ROOT / 'config/training/depth_pro_small.yaml'
-TINY = (
-    'data.width=128', 'data.height=128', 'depth_pro.network.vit_depth=2',
-    'depth_pro.network.vit=vit_tiny_patch16_224', 'depth_pro.vit_weights=none',
-    'depth_pro.encoder_lr=5e-4', 'depth_pro.freeze_norms=false', 'run.precision=fp32',
-    'depth_pro.network.window_px=32', 'depth_pro.network.latent_blocks=[0,1]',
-    'depth_pro.network.widths=[16,16,16]', 'depth_pro.network.width=16',
-    'run.threads=1', 'run.log_every=1', 'run.epochs=2', 'run.steps_per_epoch=6',
-    'run.checkpoint_every=4',
-    'run.batch_size=2', 'optimizer.warmup_steps=2', 'optimizer.ema_decay=0.9',
-    'export.evaluate=false', 'data.validation_share=0.25',
-)  # fmt: skip
 
 
 def configure(
@@ -57,12 +45,6 @@ def configure(
 ) -> TrainConfig:
     settings = [*TINY, f'data.cache={cache}', *overrides]
     return load_config(SMALL, settings, [BagSource(bag, truth=truth)])
-
-
-def train(folder: Path, config: TrainConfig, init: Path | None = None) -> RunPaths:
-    paths = RunPaths(folder / 'model', folder / 'run', init)
-    run_training(config, paths, quiet)
-    return paths
 
 
 @pytest.fixture(scope='module')
@@ -123,15 +105,6 @@ def test_stage_two_begins_with_stage_one(
     before = read_weights(generalised.out)
     for name, value in read_weights(paths.out).items():
         torch.testing.assert_close(value.float(), before[name].float(), atol=1e-3, rtol=1e-2)
-
-
-def test_measured_truth_teaches_nothing_to_be_sharp(bag: Path, cache: Path) -> None:
-    config = configure(bag, cache, 'depth_pro.phase=sharpen', truth=BagTruth.MEASURED)
-    data = prepare_data(config, quiet)
-    task = SupervisedTask(config, make_recipe(config, data.training), 1)
-    batch = next(iter(FrameDataModule(config, data).train_dataloader()))
-    assert (batch.truth_kind == list(BagTruth).index(BagTruth.MEASURED)).all()
-    assert task.terms(batch).total.item() == 0.0
 
 
 def test_the_field_of_view_leaves_depth_as_it_is(

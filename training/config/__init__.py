@@ -9,7 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from training.config.augment import AugmentConfig
-from training.config.data import BagSource, BagTruth, DataConfig, MotionMeasure, PairsConfig
+from training.config.data import (
+    METRIC_TRUTHS,
+    BagSource,
+    BagTruth,
+    DataConfig,
+    MotionMeasure,
+    PairsConfig,
+)
 from training.config.den import DenTraining
 from training.config.depth_pro import DepthProPhase, DepthProTraining
 from training.config.features import FeatureMode, FeaturesConfig
@@ -62,6 +69,13 @@ class TrainConfig:
     def needs_neighbours(self) -> bool:
         """Whether the frames before and after the target are looked at."""
         return not self.supervised and self.loss.needs_neighbours
+
+    @property
+    def truths(self) -> frozenset[BagTruth]:
+        """Kinds of depth truth that are learnt from; none where depth truth is not looked at."""
+        if self.depth_pro is not None:
+            return self.depth_pro.truths
+        return METRIC_TRUTHS if self.den is not None or self.loss.depth > 0 else frozenset()
 
 
 __all__ = [

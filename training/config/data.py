@@ -31,6 +31,14 @@ class BagTruth(enum.Enum):
     """Up to a scale and a shift of inverse depth, as from images alone."""
     RENDERED_RELATIVE = 'rendered-relative'
 
+    @property
+    def is_metric(self) -> bool:
+        """Whether it is in metres."""
+        return self in METRIC_TRUTHS
+
+
+METRIC_TRUTHS = frozenset({BagTruth.MEASURED, BagTruth.RENDERED})
+
 
 @dataclass(frozen=True)
 class BagSource:

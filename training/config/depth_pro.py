@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from training.config.data import BagTruth
 from training.config.require import require
 from training.networks.depth_pro import DepthProConfig
 from training.networks.vit_weights import VitWeights
@@ -60,3 +61,10 @@ class DepthProTraining:
             self.phase is not DepthProPhase.FIELD_OF_VIEW or self.network.fov_head,
             'depth_pro.phase field-of-view needs depth_pro.network.fov_head: true',
         )
+
+    @property
+    def truths(self) -> frozenset[BagTruth]:
+        """Kinds of depth truth that the phase learns from; the field of view needs no depth."""
+        if self.phase is DepthProPhase.GENERALISE:
+            return frozenset(BagTruth)
+        return frozenset({BagTruth.RENDERED} if self.phase is DepthProPhase.SHARPEN else ())

@@ -42,7 +42,22 @@ class TrainingData:
     @property
     def has_depth(self) -> bool:
         """Whether any bag has depth truth."""
-        return any(bag.cache.depth_m is not None for bag in self.train)
+        return any(bag.cache.has_truth.any() for bag in self.train)
+
+    @property
+    def learns_metres(self) -> bool:
+        """Whether any bag that is learnt from has truth in metres, as far as it has any."""
+        return any(bag.truth.is_metric for bag in self.train if bag.targets)
+
+    @property
+    def validates_metres(self) -> bool:
+        """Whether any frame to validate on has depth truth in metres, or there are no frames."""
+        bags = [bag for bag in self.validation if bag.targets]
+        return not bags or any(
+            bag.cache.has_truth[target.frame]
+            for bag in bags if bag.truth.is_metric
+            for target in bag.targets
+        )  # fmt: skip
 
     @property
     def has_poses(self) -> bool:
@@ -64,9 +79,11 @@ def prepare_data(config: TrainConfig, progress: Progress) -> TrainingData:
     """Open or build every bag's cache, split it and find its targets.
 
     Raises:
-        ConfigError: nothing to train on in any bag, or a loss wants truth that no bag holds.
+        ConfigError: nothing to train on in any bag, or a loss wants truth that no bag holds, or
+            of another kind.
         DepthRosError: a bag cannot be read, or the disk is full.
     """
+    _check_kinds(config)
     training = _given_training_camera(config)
     caches: list[FrameCache] = []
     for source in config.bags:
@@ -183,7 +200,8 @@ def _settings(
         height=data.height,
         fit=data.fit,
         rectify=data.rectify,
-        training=training,
+        # Depth Pro is told the camera of every image, which the robot does not crop for it either.
+        training=None if config.depth_pro is not None else training,
         resize_filter=data.resize_filter,
         depth_truth=data.depth_truth,
         odometry_truth=data.odometry_truth,
@@ -205,13 +223,10 @@ def _split(
     data, reason = config.data, None
     kept = split_validation(len(cache), data.validation_share, data.validation_blocks)
     if not config.needs_neighbours:
-        seen = _seen_alone(config, cache)
+        seen = _seen_alone(config, source, cache)
         train, validation = single_targets(~kept & seen), single_targets(kept & seen)
         if not train:
-            reason = (
-                f'no frame of {source.path} has a stereo partner, and loss.temporal is false; '
-                f'name it with --stereo-image, or set loss.temporal=true'
-            )
+            reason = _nothing_seen(config, source)
     else:
         if config.pairs.measure is MotionMeasure.POSE and cache.world_T_cam is None:
             raise ConfigError(
@@ -230,13 +245,43 @@ def _split(
     )
 
 
-def _seen_alone(config: TrainConfig, cache: FrameCache) -> np.ndarray:
+def _seen_alone(config: TrainConfig, source: BagSource, cache: FrameCache) -> np.ndarray:
     """Frames that teach something without those before and after them, bool [n]."""
-    if config.supervised or config.loss.depth > 0 or not config.loss.stereo:
+    if config.supervised and not config.truths:
+        # A field of view is learnt from the calibration.
         return np.ones(len(cache), bool)
-    if cache.partner_right_m is None:
-        return np.zeros(len(cache), bool)
-    return np.isfinite(cache.partner_right_m)
+    seen = np.zeros(len(cache), bool)
+    if source.truth in config.truths:
+        seen |= cache.has_truth
+    if not config.supervised and cache.partner_right_m is not None:
+        seen |= np.isfinite(cache.partner_right_m)
+    return seen
+
+
+def _nothing_seen(config: TrainConfig, source: BagSource) -> str:
+    if config.supervised and source.truth not in config.truths:
+        return _other_kind(config, source)
+    wanted, cures = [], []
+    if config.truths:
+        wanted.append('depth truth')
+        cures.append('name its topic with --depth')
+        if not config.data.depth_truth:
+            cures = ['set data.depth_truth=true']
+    if not config.supervised and config.loss.stereo:
+        wanted.append('a stereo partner')
+        cures += ['name its topic with --stereo-image', 'set loss.temporal=true']
+    return (
+        f'no frame of {source.path} to train on has {" or ".join(wanted)}; {", or ".join(cures)}'
+    )
+
+
+def _other_kind(config: TrainConfig, source: BagSource) -> str:
+    learnt = ' or '.join(sorted(kind.value for kind in config.truths))
+    return (
+        f'the truth of {source.path} is {source.truth.value}, and preset {config.name} learns '
+        f'from {learnt} truth; leave it out, or say --truth {learnt.split()[0]} where that is '
+        f'what it is'
+    )
 
 
 def _no_motion(config: TrainConfig, source: BagSource, largest: float) -> str:
@@ -270,10 +315,24 @@ def _tell_near_start(
         )
 
 
+def _check_kinds(config: TrainConfig) -> None:
+    """Refuse what needs no bag to be opened."""
+    others = [source for source in config.bags if source.truth not in config.truths]
+    if not config.truths or not others:
+        return
+    # Stages may share a list of bags, of which each takes what teaches it; what is up to scale
+    # among metres is a mistake.
+    if len(others) == len(config.bags) or config.depth_pro is None:
+        raise ConfigError(_other_kind(config, others[0]))
+
+
 def _check_truth(config: TrainConfig, data: TrainingData) -> None:
+    if config.run.monitor is Monitor.ABS_REL and not data.validates_metres:
+        raise ConfigError(
+            'run.monitor is abs_rel, and no frame to validate on has depth truth in metres; set '
+            'run.monitor=loss'
+        )
     if config.supervised:
-        if not data.has_depth:
-            raise ConfigError(f'preset {config.name} learns from true depth, and no bag has any')
         return
     if config.loss.depth > 0 and not data.has_depth:
         raise ConfigError(f'loss.depth is {config.loss.depth}, but no bag has depth images')

@@ -22,6 +22,7 @@ from training.losses.canonical import (
     STAGE_1,
     STAGE_2,
     CanonicalDepthLoss,
+    Mix,
     TruthKind,
 )
 from training.losses.shared_mean import shared_mean
@@ -30,12 +31,13 @@ from training.networks.depth_pro import DepthPro
 from training.networks.vit_weights import VitWeights, read_vit_weights, start_vit
 from training.recipes.recipe import Answers, Recipe, RecipeResult
 
-_KINDS = {
+KINDS = {
     BagTruth.MEASURED: TruthKind.METRIC_REAL,
     BagTruth.RENDERED: TruthKind.METRIC_SYNTHETIC,
     BagTruth.MEASURED_RELATIVE: TruthKind.RELATIVE_REAL,
     BagTruth.RENDERED_RELATIVE: TruthKind.RELATIVE_SYNTHETIC,
 }
+"""What the losses call the kinds of truth that bags have."""
 _VITS = ('encoder.patch_encoder.', 'encoder.image_encoder.', 'fov.encoder.0.')
 _FOV = 'fov.'
 
@@ -54,9 +56,8 @@ class DepthProRecipe(Recipe):
                 f'sees {side} x {side}: set data.width and data.height'
             )
         self._bf16 = config.run.precision is ArithmeticPrecision.BF16
-        sharpens = self._training.phase is DepthProPhase.SHARPEN
-        self._loss = CanonicalDepthLoss(STAGE_2 if sharpens else STAGE_1)
-        kinds = [_KINDS[kind] for kind in BagTruth]
+        self._loss = CanonicalDepthLoss(mix_of(training.phase))
+        kinds = [KINDS[kind] for kind in BagTruth]
         self.register_buffer('kinds', torch.tensor(kinds), persistent=False)
         # Metres of any camera: the graph is told which.
         self.answers = Answers(
@@ -144,6 +145,11 @@ class DepthProRecipe(Recipe):
                  name.startswith(_FOV)}  # fmt: skip
         fov = {name: value for name, value in own.items() if name.startswith(_FOV)}
         super().fill(net, {**fov, **taken}, source)
+
+
+def mix_of(phase: DepthProPhase) -> Mix:
+    """What a phase adds up for an image of each kind; see DepthProTraining.truths."""
+    return STAGE_2 if phase is DepthProPhase.SHARPEN else STAGE_1
 
 
 def _is_norm_of_vit(name: str) -> bool:

@@ -22,7 +22,7 @@ from training.networks.depth_net import DepthNet
 from training.networks.feature_net import FeatureNet, FrozenFeatures
 from training.networks.pose_net import PoseNet
 from training.ranks import ALONE, Ranks
-from training.tasks.abs_rel import abs_rel
+from training.tasks.abs_rel import abs_rel, metric_truth
 from training.tasks.objective import Networks, Objective, Terms
 from training.tasks.schedule import make_optimizer
 from training.tasks.weight_mean import WeightMean
@@ -126,7 +126,7 @@ class SelfSupervisedTask(pl.LightningModule):
         torch.manual_seed(batch_index)
         terms = self.terms(batch)
         scaled = self._config.loss.depth == 0
-        errors = abs_rel(terms.depth_m[:, 0], batch.depth_m, scaled)
+        errors = abs_rel(terms.depth_m[:, 0], metric_truth(batch), scaled)
         known = torch.isfinite(errors)
         count = len(batch.images)
         row = [terms.total * count, terms.depth_loss * count, torch.full_like(terms.total, count)]

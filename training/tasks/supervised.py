@@ -15,7 +15,7 @@ from training.data import augment
 from training.data.batch import TARGET, Batch
 from training.ranks import ALONE, Ranks
 from training.recipes.recipe import Recipe, RecipeResult
-from training.tasks.abs_rel import abs_rel
+from training.tasks.abs_rel import abs_rel, metric_truth
 from training.tasks.schedule import make_optimizer
 from training.tasks.weight_mean import WeightMean
 
@@ -106,7 +106,7 @@ class SupervisedTask(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Add this batch to the sums of losses and of AbsRel, which is not scaled."""
         result = self.terms(batch)
-        errors = abs_rel(result.depth_m, batch.depth_m, scaled=False)
+        errors = abs_rel(result.depth_m, metric_truth(batch), scaled=False)
         known = torch.isfinite(errors)
         count = len(batch.images)
         row = [result.total * count, torch.full_like(result.total, count)]
