@@ -168,6 +168,27 @@ def test_small_networks_answer_at_the_size_of_the_image(config: DepthProConfig) 
     assert fov_deg.shape == (1,)
 
 
+@pytest.mark.parametrize('overlapping', [False, True])
+def test_the_field_of_view_alone_is_that_of_forward(overlapping: bool) -> None:
+    net = filled()
+    if overlapping:
+        net = filled(OVERLAPPING, replace(SIZES, window_px=128, per_side=(5, 3)))
+    image = random(2, 3, net.config.image_px, net.config.image_px)
+    seen: list[int] = []
+    with torch.no_grad():
+        expected = net(image)[1]
+        net.encoder.patch_encoder.patch_embed.register_forward_hook(
+            lambda _module, _inputs, out: seen.append(len(out))
+        )
+        found = net.field_of_view(image)
+    assert expected is not None
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+    # One window of each image.
+    assert seen == [2]
+    with pytest.raises(ConfigError, match='need'):
+        net.field_of_view(image[..., :-1])
+
+
 def test_images_of_a_batch_do_not_mix() -> None:
     net = filled()
     images = random(3, 3, 256, 256)

@@ -125,6 +125,24 @@ def test_the_field_of_view_leaves_depth_as_it_is(
     assert Model.load(paths.out).samples().keys() >= {'image', 'intrinsics', 'depth'}
 
 
+def test_steps_of_the_field_of_view_cost_what_validation_says(bag: Path, cache: Path) -> None:
+    config = configure(
+        bag, cache, 'depth_pro.phase=field-of-view', 'depth_pro.network.fov_head=true',
+        'run.monitor=loss',
+    )  # fmt: skip
+    data = prepare_data(config, quiet)
+    task = SupervisedTask(config, make_recipe(config, data.training), 1).eval()
+    batch = next(iter(FrameDataModule(config, data).train_dataloader()))
+    whole = task.terms(batch)
+    image01 = augment.to_unit_images(batch.images)[:, TARGET]
+    step = task.recipe.training_loss(task.net, batch, image01)
+    torch.testing.assert_close(step.total, whole.total, rtol=1e-4, atol=1e-2)
+    step.total.backward()
+    learnt = {name for name, p in task.net.named_parameters() if p.grad is not None}
+    assert learnt
+    assert all(name.startswith('fov.') for name in learnt)
+
+
 def test_what_learns_is_in_groups_with_rates_of_their_own(bag: Path, cache: Path) -> None:
     config = configure(bag, cache, 'depth_pro.freeze_norms=true', 'optimizer.lr=1e-3',
                        'depth_pro.encoder_lr=1e-4')  # fmt: skip

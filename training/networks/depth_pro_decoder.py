@@ -68,11 +68,15 @@ class DepthProDecoder(nn.Module):
         self.fusions = nn.ModuleList(Fusion(width, level > 0) for level in range(len(channels)))
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        coarsest = self.convs[-1](features[-1])
+        coarsest = self.projected(features[-1])
         x = self.fusions[-1](coarsest)
         for level in reversed(range(len(features) - 1)):
             x = self.fusions[level](x, self.convs[level](features[level]))
         return x, coarsest
+
+    def projected(self, coarsest: Tensor) -> Tensor:
+        """The coarsest feature, as in the answer."""
+        return self.convs[-1](coarsest)
 
 
 def make_head(width: int) -> nn.Sequential:

@@ -86,15 +86,24 @@ class DepthProEncoder(nn.Module):
         latent0, latent1 = (
             self.grids[0].merge(self._maps_of_windows(latent)[0]) for latent in latents
         )
-        whole = tokens_to_maps(last_tokens_of(self.image_encoder, windows[-1][0]))
-        coarsest = torch.cat([self.upsample2(quarter), self.upsample_lowres(whole)], dim=1)
         return [
             self.upsample_latent0(latent0),
             self.upsample_latent1(latent1),
             self.upsample0(full),
             self.upsample1(half),
-            self.fuse_lowres(coarsest),
+            self._fused(windows[-1][0], quarter),
         ]
+
+    def coarsest(self, image: Tensor) -> Tensor:
+        """The last feature alone: one window is seen, not those at full and at half scale."""
+        window = _scaled(image, self.grids[-1])
+        return self._fused(window, tokens_to_maps(last_tokens_of(self.patch_encoder, window)))
+
+    def _fused(self, window: Tensor, quarter: Tensor) -> Tensor:
+        """The image at quarter scale [B, 3, w, w], and what the first ViT tells of it."""
+        whole = tokens_to_maps(last_tokens_of(self.image_encoder, window))
+        coarsest = torch.cat([self.upsample2(quarter), self.upsample_lowres(whole)], dim=1)
+        return self.fuse_lowres(coarsest)
 
     def _maps_of_windows(self, tokens: Tensor) -> tuple[Tensor, ...]:
         """Tokens of all windows -> maps [count, B, C, n, n] of the windows of each grid."""

@@ -29,7 +29,7 @@ from training.losses.shared_mean import shared_mean
 from training.networks.canonical import canonical_to_depth, depth_to_canonical, fov_of_focal
 from training.networks.depth_pro import DepthPro
 from training.networks.vit_weights import VitWeights, read_vit_weights, start_vit
-from training.recipes.recipe import Answers, Recipe, RecipeResult
+from training.recipes.recipe import Answers, Recipe, RecipeLoss, RecipeResult
 
 KINDS = {
     BagTruth.MEASURED: TruthKind.METRIC_REAL,
@@ -117,20 +117,28 @@ class DepthProRecipe(Recipe):
     def forward(self, net: nn.Module, batch: Batch, image01: Tensor) -> RecipeResult:
         """See Recipe."""
         focal, width = batch.intrinsics[:, 0], image01.shape[-1]
-        with torch.autocast(image01.device.type, torch.bfloat16, enabled=self._bf16):
+        with self._autocast(image01.device):
             canonical, fov_deg = net(image01)
         depth_m = canonical_to_depth(canonical.detach()[:, 0], focal, width)
         if self._learns_fov:
-            error = fov_deg - fov_of_focal(focal, width)
-            count = error.new_full((), len(error))
-            part = shared_mean(error.detach().abs().sum(), count)
-            total = shared_mean(error.square().sum(), count)
-            return RecipeResult(total, {'fov_error_deg': part}, depth_m)
+            loss = _fov_loss(fov_deg, fov_of_focal(focal, width))
+            return RecipeResult(loss.total, loss.parts, depth_m)
         known = torch.isfinite(batch.depth_m) & (batch.depth_m > 0)
         truth = depth_to_canonical(torch.where(known, batch.depth_m, 1.0), focal, width)
         kinds = self.get_buffer('kinds')[batch.truth_kind]
         result = self._loss(canonical, truth[:, None], known[:, None], kinds)
         return RecipeResult(result.total, result.parts, depth_m)
+
+    def training_loss(self, net: nn.Module, batch: Batch, image01: Tensor) -> RecipeLoss:
+        """The field of view is seen without decoding depth, and without most of the windows."""
+        if not self._learns_fov:
+            return super().training_loss(net, batch, image01)
+        with self._autocast(image01.device):
+            fov_deg = cast(DepthPro, net).field_of_view(image01)
+        return _fov_loss(fov_deg, fov_of_focal(batch.intrinsics[:, 0], image01.shape[-1]))
+
+    def _autocast(self, device: torch.device) -> torch.autocast:
+        return torch.autocast(device.type, torch.bfloat16, enabled=self._bf16)
 
     def graph(self, net: nn.Module) -> Graph:
         """See Recipe."""
@@ -150,6 +158,13 @@ class DepthProRecipe(Recipe):
 def mix_of(phase: DepthProPhase) -> Mix:
     """What a phase adds up for an image of each kind; see DepthProTraining.truths."""
     return STAGE_2 if phase is DepthProPhase.SHARPEN else STAGE_1
+
+
+def _fov_loss(fov_deg: Tensor, true_deg: Tensor) -> RecipeLoss:
+    error = fov_deg - true_deg
+    count = error.new_full((), len(error))
+    part = shared_mean(error.detach().abs().sum(), count)
+    return RecipeLoss(shared_mean(error.square().sum(), count), {'fov_error_deg': part})
 
 
 def _is_norm_of_vit(name: str) -> bool:

@@ -16,17 +16,26 @@ from training.state_files import fill_strictly
 
 
 @dataclass(frozen=True)
-class RecipeResult:
-    """One batch.
+class RecipeLoss:
+    """What a batch costs.
 
     Attributes:
         total: the loss, with gradient.
         parts: its terms by name, without; the same names for every batch.
-        depth_m: [B,H,W] of the image's size, without gradient.
     """
 
     total: Tensor
     parts: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class RecipeResult(RecipeLoss):
+    """One batch.
+
+    Attributes:
+        depth_m: [B,H,W] of the image's size, without gradient.
+    """
+
     depth_m: Tensor
 
 
@@ -53,7 +62,7 @@ class Recipe(nn.Module, abc.ABC):
     """Holds no weights: networks are made by it, and handed to it.
 
     Attributes:
-        part_names: of RecipeResult.parts, in the order of the log.
+        part_names: of RecipeLoss.parts, in the order of the log.
         answers: what the model file says of the graph.
     """
 
@@ -80,6 +89,10 @@ class Recipe(nn.Module, abc.ABC):
             batch: geometry and truth that belong to the images.
             image01: what the network sees, float32 [B,3,H,W] in [0, 1].
         """
+
+    def training_loss(self, net: nn.Module, batch: Batch, image01: Tensor) -> RecipeLoss:
+        """The loss that forward gives, for steps that ask for nothing else."""
+        return self(net, batch, image01)
 
     @abc.abstractmethod
     def graph(self, net: nn.Module) -> Graph:

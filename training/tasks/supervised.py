@@ -85,7 +85,7 @@ class SupervisedTask(pl.LightningModule):
         batch, coloured01 = augment.augmented_target(
             self._config.augment, seed, step, batch, self._ranks
         )
-        result = self.recipe(self.net, batch, coloured01)
+        result = self.recipe.training_loss(self.net, batch, coloured01)
         logs = (step + 1) % self._config.run.log_every == 0
         self.log('train/loss', result.total.detach(), prog_bar=True, sync_dist=logs)
         for name, value in result.parts.items():
