@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from training.config import BagSource
 from training.config.presets import load_config
-from training.data.batch import TARGET, Batch
+from training.data.batch import NEXT, Batch
 from training.losses import photometric
 from training.ranks import Ranks, launched_ranks
 from training.tasks.objective import Networks
@@ -79,7 +79,7 @@ def gradients(ranks: Ranks) -> tuple[Tensor, dict[str, Tensor]]:
     whole = _Whole(task)
     size = SAMPLES // ranks.count
     batch = make_batch(slice(ranks.rank * size, (ranks.rank + 1) * size))
-    assert batch.images.shape[1] > TARGET
+    assert batch.images.shape[1] > NEXT
     module = DistributedDataParallel(whole) if ranks.count > 1 else whole
     with mock.patch.object(photometric, 'TIE_BREAKING_NOISE', 0.0):
         loss = module(batch)

@@ -143,7 +143,7 @@ def _own_run(config: TrainConfig) -> TrainConfig:
 def _train_features(
     config: TrainConfig, folder: Path, data: TrainingData, ranks: Ranks, progress: Progress
 ) -> None:
-    module = FrameDataModule(config, data, ranks)
+    module = FrameDataModule(config, data, ranks, targets_alone=True)
     task = FeatureTask(config, module.total_steps, ranks)
     progress(f'first phase: features, {module.total_steps} steps')
     folder.mkdir(parents=True, exist_ok=True)

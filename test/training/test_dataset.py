@@ -1,6 +1,7 @@
 """Samples depend on position alone; augmentation keeps image, camera and truth together."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def photometric_error(batch: Batch, images01: torch.Tensor) -> float:
     return float((difference * known).sum() / known.sum())
 
 
-def test_batch_holds_frames_in_temporal_order_with_their_truth(cache: FrameCache) -> None:
+def test_batch_holds_frames_with_their_truth(cache: FrameCache) -> None:
     dataset = TripleDataset([BagTargets(cache, [Target(5, (3,), (9,))])], seed=0)
     batch = dataset.__getitems__([(0, 0), (1, 0)])
     for index, frame in ((PREVIOUS, 3), (TARGET, 5), (NEXT, 9)):
@@ -52,6 +53,22 @@ def test_batch_holds_frames_in_temporal_order_with_their_truth(cache: FrameCache
     assert batch.interval_s[0].tolist() == pytest.approx([2 / 8, 4 / 8])
     world_T_target = cache.world_T_cam[3] @ np.linalg.inv(batch.target_T_previous[0].numpy())
     np.testing.assert_allclose(world_T_target, cache.world_T_cam[5], atol=1e-5)
+
+
+def test_targets_alone_are_those_of_whole_samples(cache: FrameCache) -> None:
+    bags = [BagTargets(replace(cache, partner_images=cache.images), TARGETS)]
+    keys = [(i, i) for i in range(4)]
+    whole = TripleDataset(bags, seed=0).__getitems__(keys)
+    alone = TripleDataset(bags, seed=0, alone=True).__getitems__(keys)
+    assert (whole.images.shape[1], alone.images.shape[1]) == (4, 1)
+    assert torch.equal(alone.images, whole.images[:, TARGET : TARGET + 1])
+    for name in ('intrinsics', 'depth_m', 'truth_kind', 'next_T_target'):
+        torch.testing.assert_close(getattr(alone, name), getattr(whole, name), equal_nan=True)
+    config = AugmentConfig(zoom=1.4, jitter=1.0, blur=1.0)
+    seen, coloured01 = augment.augmented_target(config, 0, 3, alone)
+    _, _, all_coloured01 = augment.augmented(config, 0, 3, whole)
+    torch.testing.assert_close(coloured01, all_coloured01[:, TARGET])
+    assert seen.images.shape[1] == 1
 
 
 def test_truth_explains_the_images_and_wrong_truth_does_not(batch: Batch) -> None:

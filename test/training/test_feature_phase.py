@@ -24,6 +24,8 @@ from depth_ros.errors import ConfigError, ModelError
 from depth_ros.model import Model
 from training.config import BagSource, TrainConfig
 from training.config.presets import load_config
+from training.data import augment
+from training.data.batch import Batch
 from training.data.module import FrameDataModule, prepare_data
 from training.export.of_run import export_run
 from training.feature_phase import load_features, read_features
@@ -179,6 +181,28 @@ def test_a_step_changes_what_is_to_learn_and_nothing_else(
     if mode == 'joint':
         assert any('decoder' in name for name in learns)
         assert any('encoder' in name for name in learns)
+
+
+def test_features_are_learnt_from_targets_alone(
+    bag: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure(bag, cache)
+    changed: list[int] = []
+
+    def counted(batch: Batch, images01: torch.Tensor, draws: augment.Draws):
+        changed.append(images01.shape[1])
+        return batch, images01
+
+    monkeypatch.setattr(augment, 'change_geometry', counted)
+    data = prepare_data(config, quiet)
+    for alone, frames in ((True, 1), (False, 3)):
+        module = FrameDataModule(config, data, targets_alone=alone)
+        batch = next(iter(module.train_dataloader()))
+        assert batch.images.shape[1] == frames
+        task = FeatureTask(config, 10).train()
+        task.log = lambda *_args, **_options: None  # type: ignore[method-assign]
+        assert torch.isfinite(task.training_step(batch, 0))
+    assert changed == [1, 1]
 
 
 def test_depth_alone_is_judged_without_what_features_learn(bag: Path, cache: Path) -> None:

@@ -18,7 +18,7 @@ from depth_ros.camera import Intrinsics
 from depth_ros.errors import ConfigError
 from training.config import AugmentConfig, LossConfig, MotionTeacher, TrainConfig
 from training.data.augment import change_geometry, draw, to_unit_images
-from training.data.batch import STEREO, TARGET, Batch
+from training.data.batch import NEXT, PREVIOUS, STEREO, TARGET, Batch
 from training.geometry import (
     axis_angle_to_matrix,
     invert_transform,
@@ -277,12 +277,13 @@ TRACKED = LossConfig(motion=1.0, teacher=MotionTeacher.FEATURES, warp_by_teacher
 
 @pytest.fixture(scope='module')
 def rig() -> Batch:
-    """Three frames of a walk, the second also from 0.15 m to the right, and the way between."""
+    """A frame of a walk, those about it, its view from 0.15 m to the right, and the way."""
     room = synthetic.make_scene(seed=5)
     poses = synthetic.make_path(room, frames=3, rate_hz=7.5, seed=5)
     right = np.eye(4)
     right[0, 3] = BASELINE_M
-    seen = [synthetic.render(room, CAMERA, pose) for pose in [*poses, poses[TARGET] @ right]]
+    places = {PREVIOUS: poses[0], TARGET: poses[1], NEXT: poses[2], STEREO: poses[1] @ right}
+    seen = [synthetic.render(room, CAMERA, places[i]) for i in range(len(places))]
     world_T = torch.from_numpy(np.stack(poses)).float()
     later_T_earlier = invert_transform(world_T[1:]) @ world_T[:-1]
     return Batch(

@@ -11,7 +11,7 @@ import torch
 
 from depth_ros import synthetic
 from depth_ros.camera import Intrinsics
-from training.data.batch import PREVIOUS, TARGET, Batch
+from training.data.batch import NEXT, PREVIOUS, TARGET, Batch
 from training.losses.motion import geodesic_angle
 from training.measure import fit_unit, measure_ways
 from training.tasks.objective import Terms
@@ -26,7 +26,8 @@ def batch() -> Batch:
     """Two samples: three frames of a walk, and the same with nothing to see in the first."""
     room = synthetic.make_scene(seed=5)
     poses = synthetic.make_path(room, frames=3, rate_hz=7.5, seed=5)
-    pictures, depths = zip(*(synthetic.render(room, CAMERA, pose) for pose in poses))
+    seen = dict(zip((PREVIOUS, TARGET, NEXT), poses))
+    pictures, depths = zip(*(synthetic.render(room, CAMERA, seen[i]) for i in range(len(seen))))
     images = np.stack([pictures, pictures])
     images[1, PREVIOUS] = 128
     world_T = np.stack(poses)

@@ -120,13 +120,9 @@ def augmented_target(
         the batch with changed geometry and no other images, and what a network sees of it,
         float32 [B,3,H,W].
     """
-    draws = draw_for(config, seed, step, batch, ranks)
     batch = batch._replace(images=batch.images[:, TARGET : TARGET + 1])
-    batch, images01 = change_geometry(batch, to_unit_images(batch.images), draws)
-    coloured01 = change_colours(images01, draws, target=0)
-    if draws.blur is not None:
-        coloured01 = blurred(coloured01, draws.blur)
-    return batch, coloured01[:, 0]
+    batch, _, coloured01 = augmented(config, seed, step, batch, ranks)
+    return batch, coloured01[:, TARGET]
 
 
 def to_unit_images(images: Tensor) -> Tensor:
@@ -154,7 +150,7 @@ def change_geometry(batch: Batch, images01: Tensor, draws: Draws) -> tuple[Batch
     return _flip(batch, images01, sent[:, 0])
 
 
-def change_colours(images01: Tensor, draws: Draws, target: int = TARGET) -> Tensor:
+def change_colours(images01: Tensor, draws: Draws) -> Tensor:
     """Jitter brightness, contrast (about the target's mean), saturation and hue of [B,F,3,H,W].
 
     All four are affine in RGB, so that they are one 3x3 matrix and one offset a sample.
@@ -170,7 +166,7 @@ def change_colours(images01: Tensor, draws: Draws, target: int = TARGET) -> Tens
     matrix = contrast * brightness * (_RGB @ turn @ _YIQ @ matrix)
     of_mean = (1 - contrast) * brightness * luma
     matrix, of_mean = _sent(torch.cat([matrix, of_mean], dim=1), images01.device).split((3, 1), 1)
-    offset = (of_mean[:, 0] * images01[:, target].mean((2, 3))).sum(1)
+    offset = (of_mean[:, 0] * images01[:, TARGET].mean((2, 3))).sum(1)
     changed = torch.einsum('bij,bfjhw->bfihw', matrix, images01)
     return changed.add_(offset[:, None, None, None, None]).clamp_(0, 1)
 

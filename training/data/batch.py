@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-PREVIOUS, TARGET, NEXT, STEREO = 0, 1, 2, 3
+TARGET, PREVIOUS, NEXT, STEREO = 0, 1, 2, 3
 
 
 class Batch(NamedTuple):
-    """B samples of three frames in temporal order; truth is NaN where it is unknown.
+    """B samples, each a target and what else is seen; truth is NaN where it is unknown.
 
     Attributes:
-        images: RGB uint8 [B,F,H,W,3]: previous, target, next, and with F = 4 the target's stereo
-            partner, zeros in samples without one.
+        images: RGB uint8 [B,F,H,W,3]: the target, with F = 3 also the frames before and after it,
+            and with F = 4 its stereo partner, zeros in samples without one.
         intrinsics: (fx, fy, cx, cy) in pixels, float32 [B,4]; all frames share them.
         visible: camera image on the grid, (x0, y0, x1, y1) half open, float32 [B,4].
         depth_m: of the target, float32 [B,H,W].

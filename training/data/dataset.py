@@ -92,19 +92,32 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
 
 
 class TripleDataset(Dataset[Batch]):
-    """Batches of (earlier, target, later) frames of several bags.
+    """Batches of targets of several bags, with earlier and later frames and stereo partners.
 
     Indexed by the (position, sample index) pairs of StepSampler; the position alone decides
     which neighbours are drawn.
     """
 
     def __init__(
-        self, bags: Sequence[BagTargets], seed: int, small_motion_share: float = 0.0
+        self,
+        bags: Sequence[BagTargets],
+        seed: int,
+        small_motion_share: float = 0.0,
+        alone: bool = False,
     ) -> None:
+        """Read nothing yet.
+
+        Args:
+            bags: what is drawn from.
+            seed: of the neighbours that are drawn.
+            small_motion_share: see PairsConfig.
+            alone: leave all images but the targets' out.
+        """
         kinds = list(BagTruth)
         self._samples = [
             (bag.cache, target, kinds.index(bag.truth)) for bag in bags for target in bag.targets
         ]
+        self._alone = alone
         self._stereo = any(bag.cache.partner_images is not None for bag in bags)
         self._seed = seed
         self._small_motion_share = small_motion_share
@@ -132,11 +145,13 @@ class TripleDataset(Dataset[Batch]):
         else:
             depth_m = cache.depth_m[frame]
         stamps = cache.stamps_ns[[earlier, frame, later]]
-        images = [cache.images[earlier], cache.images[frame], cache.images[later]]
-        if self._stereo:
-            # All samples of a batch have as many frames, also those of bags without a pair.
-            partners = cache.partner_images
-            images.append(np.zeros_like(images[0]) if partners is None else partners[frame])
+        images = [cache.images[frame]]
+        if not self._alone:
+            images += [cache.images[earlier], cache.images[later]]
+            if self._stereo:
+                # All samples of a batch have as many frames, also those of bags without a pair.
+                partners = cache.partner_images
+                images.append(np.zeros_like(images[0]) if partners is None else partners[frame])
         travelled = (cache.travelled_m(earlier, frame), cache.travelled_m(frame, later))
         return (
             np.stack(images),

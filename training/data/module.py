@@ -121,8 +121,24 @@ def cache_root(config: TrainConfig) -> Path:
 class FrameDataModule(pl.LightningDataModule):
     """Loaders over TrainingData; of processes that train together, each loads its part."""
 
-    def __init__(self, config: TrainConfig, data: TrainingData, ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: TrainingData,
+        ranks: Ranks = ALONE,
+        targets_alone: bool = False,
+    ) -> None:
+        """Load nothing yet.
+
+        Args:
+            config: the run.
+            data: its bags.
+            ranks: this process among those that train together.
+            targets_alone: leave other images out, as always where a network learns from true
+                depth.
+        """
         super().__init__()
+        self._targets_alone = targets_alone or config.supervised
         self._config = config
         self._data = data
         run = config.run
@@ -148,12 +164,17 @@ class FrameDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """The whole run's steps, as one pass."""
         config = self._config
-        dataset = TripleDataset(self._data.train, config.run.seed, config.pairs.small_motion_share)
+        dataset = TripleDataset(
+            self._data.train, config.run.seed, config.pairs.small_motion_share,
+            self._targets_alone,
+        )  # fmt: skip
         return self._loader(dataset, self._sampler, config.data.workers)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation frames with neighbours that are always the same; empty without any."""
-        dataset = TripleDataset(self._data.validation, _VALIDATION_SEED)
+        dataset = TripleDataset(
+            self._data.validation, _VALIDATION_SEED, alone=self._targets_alone
+        )
         count = len(dataset)
         chosen = np.linspace(0, count - 1, min(count, _MAX_VALIDATION_SAMPLES)).round().astype(int)
         keys = [(int(i), int(i)) for i in chosen]
@@ -259,6 +280,8 @@ def _seen_alone(config: TrainConfig, source: BagSource, cache: FrameCache) -> np
 
 
 def _nothing_seen(config: TrainConfig, source: BagSource) -> str:
+    if config.supervised and not config.truths:
+        return f'no frame of {source.path} is left to train on; set data.validation_share=0'
     if config.supervised and source.truth not in config.truths:
         return _other_kind(config, source)
     wanted, cures = [], []

@@ -57,8 +57,9 @@ class FeatureTask(pl.LightningModule):
         seed, step = self._config.run.seed, self.global_step
         torch.manual_seed(hash((seed, step, self._ranks.rank)))
         draws = augment.draw_for(self._config.augment, seed, step, batch, self._ranks)
-        _, images01 = augment.change_geometry(batch, augment.to_unit_images(batch.images), draws)
-        terms = self.terms(images01[:, TARGET])
+        target01 = augment.to_unit_images(batch.images[:, TARGET : TARGET + 1])
+        _, target01 = augment.change_geometry(batch, target01, draws)
+        terms = self.terms(target01[:, 0])
         logs = (step + 1) % self._config.run.log_every == 0
         self.log('train/loss', terms.total.detach(), prog_bar=True, sync_dist=logs)
         for name in ('reconstruction', 'discriminative', 'convergent'):
@@ -72,8 +73,8 @@ class FeatureTask(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Add this batch to the sum of losses."""
-        images01 = augment.to_unit_images(batch.images[:, [TARGET]])[:, 0]
-        total = self.terms(images01).total
+        target01 = augment.to_unit_images(batch.images[:, TARGET : TARGET + 1])
+        total = self.terms(target01[:, 0]).total
         count = len(batch.images)
         self._validation_sums += torch.stack([total * count, torch.full_like(total, count)])
 
