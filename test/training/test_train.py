@@ -226,7 +226,7 @@ def test_a_monitor_that_no_validation_frame_can_tell_is_refused(
     bag: Path, tmp_path: Path
 ) -> None:
     truthless = ('run.monitor=abs_rel', 'data.depth_truth=false')
-    with pytest.raises(ConfigError, match=r'run\.monitor is abs_rel, but no validation frame'):
+    with pytest.raises(ConfigError, match=r'run\.monitor is abs_rel, and no frame to validate on'):
         prepare_data(configure(bag, tmp_path, *truthless), quiet)
     prepare_data(configure(bag, tmp_path, *truthless, 'data.validation_share=0'), quiet)
     prepare_data(configure(bag, tmp_path, 'run.monitor=abs_rel'), quiet)

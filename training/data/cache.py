@@ -37,7 +37,6 @@ TOLERANCE_NS = 25_000_000
 _NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 
 
-
 @dataclass(frozen=True)
 class CacheSettings:
     """Everything that a cache's content depends on, the bag's files aside.

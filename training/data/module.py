@@ -100,7 +100,6 @@ def prepare_data(config: TrainConfig, progress: Progress) -> TrainingData:
         progress(f'not used: {message}')
     data = TrainingData(training, tuple(b[0] for b in bags), tuple(b[1] for b in bags))
     _check_truth(config, data)
-    _check_monitor(config, data)
     for source, cache in zip(config.bags, caches):
         _tell_near_start(config, source, cache, progress)
     for source, bag, kept in zip(config.bags, data.train, data.validation):
@@ -353,7 +352,7 @@ def _check_truth(config: TrainConfig, data: TrainingData) -> None:
     if config.run.monitor is Monitor.ABS_REL and not data.validates_metres:
         raise ConfigError(
             'run.monitor is abs_rel, and no frame to validate on has depth truth in metres; set '
-            'run.monitor=loss'
+            'run.monitor=loss, or keep frames that have some with data.validation_share'
         )
     if config.supervised:
         return
@@ -370,17 +369,4 @@ def _check_truth(config: TrainConfig, data: TrainingData) -> None:
         raise ConfigError(
             f'loss.velocity is {config.loss.velocity:g}, but no bag has odometry or a twist that '
             f'measured anything'
-        )
-
-
-def _check_monitor(config: TrainConfig, data: TrainingData) -> None:
-    """Validation frames must be able to tell which checkpoint is best."""
-    if config.run.monitor is not Monitor.ABS_REL:
-        return
-    judged = [(bag.cache.depth_m, one.frame) for bag in data.validation for one in bag.targets]
-    truths = (depth_m[frame] for depth_m, frame in judged if depth_m is not None)
-    if judged and not any((truth_m > 0).any() for truth_m in truths):
-        raise ConfigError(
-            'run.monitor is abs_rel, but no validation frame has true depth; set '
-            'run.monitor=loss, or keep frames that have some with data.validation_share'
         )
