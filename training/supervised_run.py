@@ -58,29 +58,41 @@ def train_supervised(run: Run) -> None:
     if best.exists():
         run.progress(f'exporting the best checkpoint, {best}')
         load_supervised(task, best)
-    finish_supervised(config, paths.out, task, run.data, run.progress)
+    finish_supervised(config, paths.out, task, run.data, paths.init, run.progress)
 
 
 def finish_supervised(
-    config: TrainConfig, out: Path, task: SupervisedTask, data: TrainingData, progress: Progress
+    config: TrainConfig,
+    out: Path,
+    task: SupervisedTask,
+    data: TrainingData,
+    init: Path | None,
+    progress: Progress,
 ) -> None:
     """Export, keep weights beside the graph.
+
+    Args:
+        config: of the run.
+        out: model folder to make.
+        task: trained.
+        data: that the run learnt from.
+        init: what the run began with.
+        progress: takes lines for people.
 
     Raises:
         ModelError: the folder cannot be written, or the graph differs from torch.
     """
     task.eval()
-    spec = _spec(out.resolve().name, config, task, data)
+    spec = _spec(out.resolve().name, config, task, data, init)
     graph = task.recipe.graph(task.best_net)
     report = export_model(graph, None, spec, render_samples(data.training), out)
     if config.export.weights:
         state = task.best_net.state_dict()
         save_weights({_NET + name: value for name, value in state.items()}, out)
         save_settings(config, out)
-    scale = 'metric (depth truth)' if data.learns_metres else 'up to scale (relative truth)'
     progress(
-        f'{out}: {report.size_bytes / 1e6:.1f} MB, {scale}, graph differs from torch by '
-        f'{report.depth_difference:.1e} at most'
+        f'{out}: {report.size_bytes / 1e6:.1f} MB, {spec.scale.value} ({spec.scale_source}), '
+        f'graph differs from torch by {report.depth_difference:.1e} at most'
     )
 
 
@@ -120,9 +132,10 @@ def _named(state: Mapping[str, Tensor], prefix: str, source: Path) -> dict[str, 
 
 
 def _spec(
-    name: str, config: TrainConfig, task: SupervisedTask, data: TrainingData
+    name: str, config: TrainConfig, task: SupervisedTask, data: TrainingData, init: Path | None
 ) -> ModelSpec:
     answers, run = task.recipe.answers, config.run
+    scale, scale_source = scale_of(config, data, init)
     return ModelSpec(
         name=name,
         family=answers.family,
@@ -133,8 +146,8 @@ def _spec(
         precision=config.export.precision,
         min_depth=answers.min_depth_m,
         max_depth=answers.max_depth_m,
-        scale=ScaleKind.METRIC if data.learns_metres else ScaleKind.UP_TO_SCALE,
-        scale_source='depth truth' if data.learns_metres else 'none',
+        scale=scale,
+        scale_source=scale_source,
         intrinsics=answers.intrinsics,
         fit=config.data.fit,
         resize_filter=config.data.resize_filter,
@@ -146,3 +159,16 @@ def _spec(
         ),
         tolerance=ACCEPTED[config.export.precision],
     )
+
+
+def scale_of(
+    config: TrainConfig, data: TrainingData, init: Path | None
+) -> tuple[ScaleKind, str]:
+    """Where metres come from; a phase that learns no depth leaves those of its model."""
+    is_model = init is not None and not (init.is_file() or (init / BEST).is_file())
+    if not config.truths and init is not None and is_model:
+        spec = Model.load(init).spec
+        return spec.scale, spec.scale_source
+    if data.learns_metres:
+        return ScaleKind.METRIC, 'depth truth'
+    return ScaleKind.UP_TO_SCALE, 'none'

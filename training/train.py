@@ -64,6 +64,13 @@ def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> No
         judge_model(config, data, paths.out, paths.init, report, progress)
 
 
+def read_init(workdir: Path) -> Path | None:
+    """What the run in a workdir began with; None: the weights of its preset, or nobody knows."""
+    noted = workdir / INIT_FILE
+    text = noted.read_text() if noted.is_file() else ''
+    return Path(text) if text else None
+
+
 def read_run_config(workdir: Path) -> TrainConfig:
     """The configuration of the run in a workdir.
 
@@ -110,9 +117,9 @@ def _init_of(paths: RunPaths) -> Path | None:
     given = None if paths.init is None else _findable(paths.init)
     if not paths.resume:
         return given
-    noted = paths.workdir / INIT_FILE
-    text = noted.read_text() if noted.is_file() else ''
-    began = Path(text) if text else None
+    if not (paths.workdir / INIT_FILE).is_file():
+        return given  # begun by an earlier version, which did not write it
+    began = read_init(paths.workdir)
     if given not in (None, began):
         raise ConfigError(
             f'the run in {paths.workdir} began with {began or "the weights of its preset"}, not '

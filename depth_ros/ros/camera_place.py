@@ -16,7 +16,7 @@ from depth_ros.ros.robot_odometry import RobotPose, find_camera
 from depth_ros.ros.static_transforms import StaticTransforms
 from depth_ros.scale import ScaleSource
 
-PLACE_CURE = 'publish it, or set extrinsics to parameter and camera_in_base'
+PLACE_CURE = 'publish it, or set base_frame, camera_in_base and extrinsics to parameter'
 _MOST_POSES = 1000
 
 

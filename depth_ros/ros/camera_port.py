@@ -54,8 +54,6 @@ _TILT_CURE = (
     'let it see level ground in the lower half of its image; where it is tilted, name base_frame '
     'and let /tf_static place it there, or set extrinsics to parameter and camera_in_base'
 )
-_INFO_PATIENCE_S = 2.0
-"""So long after activation a publisher of camera_info may still be discovered."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +199,7 @@ class CameraPort:
             estimates = self._parameters.allow_estimated_focal
             self._without_info = (
                 estimates
-                and not inputs.has_info
-                and inputs.age_s > _INFO_PATIENCE_S
+                and inputs.lacks_info
                 and inputs.info_publishers == 0
             )
             timeout_s, needs_info = self._parameters.image_timeout, not self._without_info
@@ -231,6 +228,8 @@ class CameraPort:
     def broadcast(self, broadcaster: TransformBroadcaster | None) -> None:
         """Send odometry as transforms too, or no longer."""
         self._broadcaster = broadcaster
+        if broadcaster is None:
+            self._monitor.clear(Trouble.TF)  # of what would have been sent
 
     def reset(self, reason: str) -> None:
         """Start a new odometry with the next frame."""

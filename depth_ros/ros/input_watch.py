@@ -31,9 +31,10 @@ def watch_inputs(
     silence = inputs.silence()
     if silence.image_s < timeout_s:
         monitor.clear(Trouble.INPUT, Trouble.TRANSPORT)
-        if needs_info and not inputs.has_info:
+        if needs_info and inputs.image_came and inputs.lacks_info:
             monitor.report(Trouble.CAMERA, Problem(Level.ERROR, missing_info(inputs)))
         return
+    monitor.clear(Trouble.CAMERA)  # the next image tells again
     seconds = f'for {silence.image_s:.0f} s'
     publishers = inputs.publishers
     if publishers and silence.infos_since_image >= _ENOUGH_INFOS:

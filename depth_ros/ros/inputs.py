@@ -21,6 +21,8 @@ from depth_ros.ros.raw_image import RawImage
 from depth_ros.ros.receiving import Receiving
 from depth_ros.ros.serialized import AFTER_STAMP, header_stamp_ns
 
+_INFO_PATIENCE_S = 2.0
+"""So long after they are opened a publisher of camera_info may still be discovered."""
 _INFOS_KEPT = 5
 _LATCHED = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
@@ -117,9 +119,9 @@ class Inputs:
         self._take_image = take_image
         self._transport = transport
         self._opened_s = self._last_image_s = time.monotonic()
+        self._image_came = False
         self._infos_since_image = 0
-        self._info_content = b''
-        self._info: CameraInfo | None = None
+        self._known_info: tuple[bytes, CameraInfo] | None = None
         self.unreadable_info = ''
         self._unreadable = unreadable
         self._group, self._failed = group, failed
@@ -154,9 +156,14 @@ class Inputs:
         return self._node.count_publishers(self.image_topic)
 
     @property
-    def age_s(self) -> float:
-        """Since they were opened [s]."""
-        return time.monotonic() - self._opened_s
+    def lacks_info(self) -> bool:
+        """Whether there is no camera_info, though a publisher had the time to be discovered."""
+        return not self.has_info and time.monotonic() - self._opened_s > _INFO_PATIENCE_S
+
+    @property
+    def image_came(self) -> bool:
+        """Whether any image came since they were opened."""
+        return self._image_came
 
     @property
     def info_publishers(self) -> int:
@@ -205,6 +212,7 @@ class Inputs:
             self._node.destroy_subscription(subscription)
 
     def _on_image(self, message: bytes) -> None:
+        self._image_came = True
         self._last_image_s = time.monotonic()
         self._infos_since_image = 0
         self._take_image(Arrival(message, self._last_image_s, self._transport))
@@ -217,9 +225,10 @@ class Inputs:
         """Read what a camera says of itself when it says something else than before."""
         content = message[AFTER_STAMP:]
         try:
-            if self._info is None or content != self._info_content:
-                self._info, self._info_content = deserialize_message(message, CameraInfo), content
-            self._infos.store(self._info, header_stamp_ns(message))
+            known = self._known_info  # the thread of latched messages may come between
+            if known is None or content != known[0]:
+                known = self._known_info = (content, deserialize_message(message, CameraInfo))
+            self._infos.store(known[1], header_stamp_ns(message))
         except (RuntimeError, MessageError) as error:
             self.unreadable_info = (
                 f'{len(message)} bytes on {self.info_topic} are no serialised '

@@ -28,7 +28,7 @@ def wait_until_ready(node: Node, name: str, tell: Callable[[str], None]) -> None
         name: full name of the depth node.
         tell: takes a line at first, and whenever the node says something else.
     """
-    title = f'{name}: depth'
+    title = f'/{name.lstrip("/")}: depth'
     told: dict[str, str] = {}
     news, said = 'not heard of yet', ''
 

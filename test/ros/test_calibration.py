@@ -100,6 +100,14 @@ def test_camera_info_that_does_not_come_is_told_with_topic_and_cure(network, pee
     peer.node.destroy_publisher(publisher)
 
 
+def test_a_camera_that_is_not_there_yet_lacks_images_and_nothing_else(network, peer, model):
+    with network.depth_node(model=model, image_timeout=4.0):
+        seen = []
+        told = peer.wait_diagnosis(lambda d: seen.append(d) or 'wrong: input' in d)
+    assert told['level'] == '1'
+    assert all('wrong: camera' not in one for one in seen)
+
+
 def test_by_leave_a_camera_without_camera_info_is_estimated_until_there_is_one(
     network, peer, tmp_path
 ):

@@ -558,6 +558,10 @@ def test_a_camera_below_a_robot_gets_no_second_parent_in_tf(network, peer, model
         assert peer.set_parameter('base_frame', 'camera_link').successful
         wait_for(lambda: [camera.send_until(odometry)] and moving, 'the transform')
         peer.wait_diagnosis(lambda d: 'wrong: tf' not in d)
+        assert peer.set_parameter('base_frame', '').successful
+        peer.wait_diagnosis(lambda d: 'wrong: tf' in d, lambda: camera.send_until(odometry))
+        assert peer.set_parameter('publish_tf', False).successful
+        peer.wait_diagnosis(lambda d: 'wrong: tf' not in d)
     sent = {(t.header.frame_id, t.child_frame_id) for m in moving for t in m.transforms}
     assert sent == {('odom', 'camera_link')}
 

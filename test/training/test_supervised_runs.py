@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import graphs
 import numpy as np
 import pytest
 import torch
@@ -35,6 +36,7 @@ from training.data.batch import TARGET
 from training.data.module import FrameDataModule, prepare_data
 from training.networks.canonical import depth_to_canonical
 from training.recipes.make import make_recipe
+from training.supervised_run import scale_of
 from training.tasks.supervised import SupervisedTask
 from training.train import RunPaths
 from training.weights import read_weights
@@ -123,6 +125,24 @@ def test_the_field_of_view_leaves_depth_as_it_is(
     assert any(name.startswith('net.fov.') for name in after)
     # And sees depth as before, now also without being told the focal length.
     assert Model.load(paths.out).samples().keys() >= {'image', 'intrinsics', 'depth'}
+
+
+@pytest.mark.parametrize(
+    ('scale', 'source'), [(ScaleKind.METRIC, 'a laser'), (ScaleKind.UP_TO_SCALE, 'none')]
+)
+def test_the_field_of_view_leaves_the_metres_of_its_model(
+    bag: Path, cache: Path, tmp_path: Path, scale: ScaleKind, source: str
+) -> None:
+    config = configure(
+        bag, cache, 'depth_pro.phase=field-of-view', 'depth_pro.network.fov_head=true',
+        'run.monitor=loss',
+    )  # fmt: skip
+    data = prepare_data(config, quiet)
+    spec = graphs.spec(motion=None, scale=scale, scale_source=source)
+    begun = graphs.write_model(tmp_path / 'begun', spec)
+    assert scale_of(config, data, begun.path) == (scale, source)
+    # Weights of an official file are those of metres.
+    assert scale_of(config, data, None) == (ScaleKind.METRIC, 'depth truth')
 
 
 def test_steps_of_the_field_of_view_cost_what_validation_says(bag: Path, cache: Path) -> None:

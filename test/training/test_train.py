@@ -299,6 +299,10 @@ def test_a_run_killed_before_its_first_checkpoint_resumes_from_what_it_began_wit
     other = replace(resumed, init=finished.workdir)
     with pytest.raises(ConfigError, match=f'began with {finished.out}, not with {other.init}'):
         run_training(config, other, quiet)
+    # Begun by a version that did not write what with.
+    (resumed.workdir / 'init.txt').unlink()
+    with pytest.raises(KeyboardInterrupt):
+        run_training(config, other, quiet)
 
 
 def test_other_networks_and_other_folders_are_refused(

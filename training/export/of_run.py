@@ -15,7 +15,7 @@ from training.recipes.make import make_recipe
 from training.supervised_run import finish_supervised, load_supervised
 from training.tasks.self_supervised import SelfSupervisedTask
 from training.tasks.supervised import SupervisedTask
-from training.train import read_run_config
+from training.train import read_init, read_run_config
 
 
 def export_run(
@@ -39,7 +39,7 @@ def export_run(
         supervised = SupervisedTask(config, recipe, steps)
         supervised.start_mean()
         load_supervised(supervised, found[0])
-        finish_supervised(config, out, supervised, data, progress)
+        finish_supervised(config, out, supervised, data, read_init(workdir), progress)
         return
     task = SelfSupervisedTask(config, data.training.fx, steps)
     task.start_means()
