@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import lightning.pytorch as pl
 import numpy as np
@@ -88,6 +90,7 @@ class TrueDepth(SelfSupervisedTask):
     def __init__(self, unit_m: float) -> None:
         pl.LightningModule.__init__(self)
         self._unit_m = unit_m
+        self.objective = SimpleNamespace(single_precision=nullcontext)  # no network here
 
     def terms(self, batch: Batch) -> Terms:
         terms = {field.name: torch.tensor(torch.nan) for field in dataclasses.fields(Terms)}
