@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from depth_ros.bags.reader import BagReader
-from depth_ros.bags.static_transforms import plain_frame, read_static_transforms
+from depth_ros.bags.static_transforms import read_static_transforms
 from depth_ros.errors import BagError, MessageError
+from depth_ros.frame_links import plain_frame
 from depth_ros.messages import pose_to_matrix, stamp_ns
 
 

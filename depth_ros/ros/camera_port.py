@@ -196,14 +196,14 @@ class CameraPort:
         self._monitor.watch()
         if inputs is not None:
             inputs.take_latched()
-            estimates = self._parameters.allow_estimated_focal
+            parameters = self._parameters
             self._without_info = (
-                estimates
+                parameters.allow_estimated_focal
                 and inputs.lacks_info
                 and inputs.info_publishers == 0
             )
-            timeout_s, needs_info = self._parameters.image_timeout, not self._without_info
-            watch_inputs(inputs, timeout_s, needs_info, self._monitor)
+            needs_info = not self._without_info
+            watch_inputs(inputs, parameters.image_timeout, needs_info, self._monitor)
 
     def install(self, track: CameraTrack | None, parameters: NodeParameters) -> None:
         """Use another model's track and other parameters from the next frame on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import signal
 import time
+from functools import partial
 
 import cv2
 import graphs
@@ -23,7 +24,15 @@ from ros_camera import (
     stamp_of,
     textured,
 )
-from ros_harness import FRAME, RELIABLE, compressed_message, image_message, info_message, wait_for
+from ros_harness import (
+    FRAME,
+    RELIABLE,
+    Peer,
+    compressed_message,
+    image_message,
+    info_message,
+    wait_for,
+)
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
@@ -375,6 +384,18 @@ def test_up_to_scale_model_runs_only_by_the_users_word(network, peer, tmp_path):
         peer.wait_diagnosis(lambda d: 'wrong: scale' in d and d['level'] == '1', camera.send)
 
 
+def drive(peer: Peer, camera: Camera, depths: list[Image], child_frame: str = '') -> bool:
+    """Tell of a robot that drives 1.5 m/s, and send the next picture; whether depth is known."""
+    stamp = camera.stamp(camera.sent)
+    odometry = Odometry(child_frame_id=child_frame)
+    odometry.header.stamp.sec, odometry.header.stamp.nanosec = divmod(stamp, SECOND)
+    odometry.pose.pose.position.x = 1.5 * (stamp - START) / SECOND
+    odometry.pose.pose.orientation.w = 1.0
+    peer.publish('odometry', odometry)
+    camera.send_until(depths)
+    return not np.isnan(as_array(depths[-1], np.float32)).any()
+
+
 def test_scale_comes_from_odometry(network, peer, model):
     depths = peer.collect(Image, 'depth/image')
     camera = Camera(peer)
@@ -383,19 +404,8 @@ def test_scale_comes_from_odometry(network, peer, model):
         camera.send_until(depths)
         assert np.isnan(as_array(depths[-1], np.float32)).all()
         peer.wait_diagnosis(lambda d: 'scale is known' in d.get('wrong: scale', ''))
-
-        def known() -> bool:
-            stamp = camera.stamp(camera.sent)
-            odometry = Odometry()
-            odometry.header.stamp.sec, odometry.header.stamp.nanosec = divmod(stamp, SECOND)
-            # The tiny network tells 0.1 for each keyframe of 0.2 s: the robot drives 1.5 m/s.
-            odometry.pose.pose.position.x = 1.5 * (stamp - START) / SECOND
-            odometry.pose.pose.orientation.w = 1.0
-            peer.publish('odometry', odometry)
-            camera.send_until(depths)
-            return not np.isnan(as_array(depths[-1], np.float32)).any()
-
-        wait_for(known, 'a scale')
+        # The tiny network tells 0.1 for each keyframe of 0.2 s: the robot drives 1.5 m/s.
+        wait_for(partial(drive, peer, camera, depths), 'a scale')
         told = peer.wait_diagnosis(lambda d: 'odometry over' in d['scale'])
     factor = float(told['scale'].rsplit(' ', 1)[1])
     assert 1.4 < factor < 5.0
@@ -407,22 +417,13 @@ def test_scale_waits_for_the_place_of_the_camera_in_the_frame_of_the_odometry(
     TFMessage = pytest.importorskip('tf2_msgs.msg').TFMessage
     depths = peer.collect(Image, 'depth/image')
     camera = Camera(peer)
-
-    def drive() -> bool:
-        stamp = camera.stamp(camera.sent)
-        odometry = Odometry(child_frame_id='base_link')
-        odometry.header.stamp.sec, odometry.header.stamp.nanosec = divmod(stamp, SECOND)
-        odometry.pose.pose.position.x = 1.5 * (stamp - START) / SECOND
-        odometry.pose.pose.orientation.w = 1.0
-        peer.publish('odometry', odometry)
-        camera.send_until(depths)
-        return not np.isnan(as_array(depths[-1], np.float32)).any()
+    on_base = partial(drive, peer, camera, depths, 'base_link')
 
     with network.depth_node(model=model, scale_source='odometry'):
-        told = peer.wait_diagnosis(lambda d: 'wrong: mounting' in d, drive)
+        told = peer.wait_diagnosis(lambda d: 'wrong: mounting' in d, on_base)
         assert "'base_link', which /tf_static" in told['wrong: mounting']
         assert 'camera_in_base' in told['cure: mounting']
-        assert not any(drive() for _ in range(12))
+        assert not any(on_base() for _ in range(12))
         assert peer.set_parameter('scale_source', 'model').successful
         for _ in range(3):
             camera.send_until(depths)
@@ -434,8 +435,8 @@ def test_scale_waits_for_the_place_of_the_camera_in_the_frame_of_the_odometry(
         transform.transform.rotation.w = 1.0
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         peer.publish('/tf_static', TFMessage(transforms=[transform]), latched)
-        wait_for(drive, 'a scale')
-        peer.wait_diagnosis(lambda d: 'wrong: mounting' not in d, drive)
+        wait_for(on_base, 'a scale')
+        peer.wait_diagnosis(lambda d: 'wrong: mounting' not in d, on_base)
 
 
 def test_the_tilt_that_camera_height_needs_comes_from_tf_static(network, peer, tmp_path):
