@@ -44,7 +44,7 @@ def true_depth(index: int) -> np.ndarray:
     return (METRES_PER_GREY * grey_image(index)).astype(np.float32)
 
 
-def forward_pose(index: int) -> np.ndarray:
+def forward_pose(index: float) -> np.ndarray:
     """world_T_cam [4,4]: 0.1 m along the optical axis a frame, from a place of its own."""
     pose = np.eye(4)
     pose[:3, :3] = [[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]

@@ -9,6 +9,7 @@ import pytest
 import recordings
 from helpers import shared_bag
 
+from depth_ros import bag_messages
 from depth_ros.bags import BagReader, BagWriter, Selection
 from depth_ros.cli.main import main
 from depth_ros.errors import BagError, CameraError, ConfigError
@@ -18,6 +19,7 @@ from depth_ros.evaluation.pages import to_text
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.samples import EvenSamples
 from depth_ros.evaluation.truth import NearestInTime
+from depth_ros.messages import NSEC
 from depth_ros.model import Model, ScaleKind
 from depth_ros.pipeline import DepthPipeline
 
@@ -70,6 +72,24 @@ def test_a_pause_of_the_recording_is_no_error_of_the_model(tmp_path, model):
     assert evaluation.motion.frames == 14  # those after the pause
     positions = evaluation.motion.model.positions
     assert [position.rmse for position in positions] == pytest.approx([0, 0, 0], abs=1e-5)
+
+
+def test_a_path_recorded_at_other_times_is_no_error_of_the_model(tmp_path, model):
+    bag = tmp_path / 'bag'
+    first = recordings.write_recording(tmp_path / 'first', 12, odometry=False)
+    with BagReader(first) as reader, BagWriter(bag) as writer:
+        types = {topic.name: topic.type for topic in reader.topics}
+        for topic, stamp, message in reader.messages(list(types)):
+            writer.write(topic, types[topic], stamp, message)
+        for index in range(12):
+            late_s = 0.015 if index % 2 else -0.015
+            stamp = recordings.stamp_of(index) + round(late_s * NSEC)
+            pose = recordings.forward_pose(index + late_s * NSEC / recordings.PERIOD_NS)
+            writer.write('/truth', bag_messages.ODOMETRY, stamp,
+                         bag_messages.odometry(stamp, 'world', 'camera', pose))
+    evaluation = run(model, bag)
+    assert evaluation.motion.frames == 12
+    assert evaluation.motion.model.pair.translation_rmse == pytest.approx(0.0, abs=1e-5)
 
 
 def test_a_wrong_unit_shows_without_scaling_and_not_with_it(tmp_path, bag):

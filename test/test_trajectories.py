@@ -14,6 +14,7 @@ from depth_ros.evaluation.trajectories import (
     invert_poses,
     kitti_segment_errors,
     path_length,
+    poses_at,
     position_error,
     relative_error,
     relative_motions,
@@ -285,3 +286,25 @@ def test_associate_equals_exhaustive_search():
     distance = np.abs(stamps[:, None] - others)
     assert mine.tolist() == np.flatnonzero(distance.min(axis=1) <= 80).tolist()
     np.testing.assert_array_equal(distance[mine, theirs], distance[mine].min(axis=1))
+
+
+def test_a_path_of_few_poses_does_not_stand_still_between_them():
+    period_ns = 33_333_333
+    frames = np.arange(0, 30 * period_ns, period_ns // 2)  # twice as many as the path has poses
+    path = make_straight_path(31)
+    between = poses_at(frames, np.arange(31) * period_ns, path)
+    np.testing.assert_allclose(between[:, 2, 3], frames / period_ns)
+    assert stationary_drift(between, between) is None
+
+
+def test_poses_at_their_own_stamps_are_those_of_the_path_and_its_ends_are_held():
+    path, stamps = make_path(frames=4), np.array([10, 20, 50, 60])
+    np.testing.assert_array_equal(poses_at(stamps, stamps, path), path)
+    np.testing.assert_array_equal(poses_at(np.array([3, 99]), stamps, path), path[[0, -1]])
+    np.testing.assert_array_equal(
+        poses_at(np.array([3, 99]), stamps[:1], path[:1]), path[[0, 0]])
+    halfway = poses_at(np.array([15]), stamps, path)[0]
+    turns = [invert_poses(path[0]) @ halfway, invert_poses(halfway) @ path[1]]
+    first, second = (rotation_angles_deg(turn[:3, :3]) for turn in turns)
+    assert first == pytest.approx(second)
+    np.testing.assert_allclose(halfway[:3, 3], path[:2, :3, 3].mean(axis=0))

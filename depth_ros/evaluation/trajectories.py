@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from depth_ros.evaluation.alignment import Alignment, align
+from depth_ros.se3 import interpolated
 
 KITTI_SEGMENTS_M = (100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 800.0)
 
@@ -74,6 +75,23 @@ def associate(stamps_ns: np.ndarray, other_stamps_ns: np.ndarray,
     nearest = np.where(take_before, before, after)
     close = np.abs(stamps_ns - other_stamps_ns[nearest]) <= tolerance_ns
     return np.flatnonzero(close), nearest[close]
+
+
+def poses_at(stamps_ns: np.ndarray, pose_stamps_ns: np.ndarray,
+             world_T_cam: np.ndarray) -> np.ndarray:
+    """Return the poses [n, 4, 4] at stamps [n] of a path [N, 4, 4] with sorted stamps [N].
+
+    Between two poses they are interpolated: the nearest one would let a path that is sampled more
+    slowly than its frames stand still and leap. Before and after the path its ends are held.
+    """
+    after = np.searchsorted(pose_stamps_ns, stamps_ns).clip(max=len(pose_stamps_ns) - 1)
+    before = np.maximum(after - 1, 0)
+    start, end = pose_stamps_ns[before], pose_stamps_ns[after]
+    shares = ((stamps_ns - start) / np.maximum(end - start, 1)).clip(0.0, 1.0)
+    poses = np.where((shares < 1.0)[:, None, None], world_T_cam[before], world_T_cam[after])
+    for index in np.flatnonzero((shares > 0.0) & (shares < 1.0)):
+        poses[index] = interpolated(poses[index], world_T_cam[after[index]], float(shares[index]))
+    return poses
 
 
 def invert_poses(a_T_b: np.ndarray) -> np.ndarray:
