@@ -92,6 +92,21 @@ def test_a_path_recorded_at_other_times_is_no_error_of_the_model(tmp_path, model
     assert evaluation.motion.model.pair.translation_rmse == pytest.approx(0.0, abs=1e-5)
 
 
+def test_a_true_path_of_a_body_whose_place_is_not_known_is_told_of(tmp_path, model):
+    bag = tmp_path / 'bag'
+    with BagReader(recordings.write_recording(tmp_path / 'first', 12)) as reader, \
+            BagWriter(bag) as writer:
+        types = {topic.name: topic.type for topic in reader.topics}
+        for topic, stamp, message in reader.messages(list(types)):
+            if topic == '/truth':
+                message = bag_messages.odometry(stamp, 'odom', 'base_link', np.eye(4))
+            writer.write(topic, types[topic], stamp, message)
+    told = ("True path: odometry tells the pose of 'base_link', which /tf_static does not connect "
+            "with 'camera'")
+    assert told in to_text(run(model, bag))
+    assert 'True path' not in to_text(run(model, tmp_path / 'first'))
+
+
 def test_a_wrong_unit_shows_without_scaling_and_not_with_it(tmp_path, bag):
     spec = graphs.spec()
     model = graphs.write_model(tmp_path / 'double', spec, graphs.depth_graph(spec, 0.04),

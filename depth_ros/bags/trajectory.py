@@ -49,7 +49,7 @@ class Trajectory:
             return ''
         return (
             f'odometry tells the pose of {child!r}, which /tf_static does not connect with '
-            f'{camera_frame!r}: it is taken for the pose of the camera, and turns spoil the metres'
+            f'{camera_frame!r}: it is taken for the pose of the camera'
         )
 
 

@@ -171,7 +171,7 @@ def _odometry(args: argparse.Namespace) -> OdometryFeed:
     trajectory = read_trajectory(path, topic, camera_frame)
     caveat = trajectory.caveat(camera_frame)
     if caveat:
-        print(f'warning: {caveat}', file=sys.stderr)
+        print(f'warning: {caveat}, and turns spoil the metres', file=sys.stderr)
     return OdometryFeed(trajectory)
 
 

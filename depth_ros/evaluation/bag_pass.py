@@ -81,11 +81,8 @@ class BagPass:
         self._topics = find_topics(request)
         self._true_path = _path(request, self._topics, self._topics.odometry)
         odometry = _scale_odometry(request, self._topics, self._true_path)
-        self._odometry_caveat = ''
-        if odometry is not None:
-            with BagReader(request.bag) as reader:
-                camera_frame = reader.frame_of(self._topics.camera.image)
-            self._odometry_caveat = odometry.caveat(camera_frame)
+        self._metres_caveat = _caveat(request, self._topics, odometry)
+        self._path_caveat = _caveat(request, self._topics, self._true_path)
         self._runs = [ModelRun(pipeline, request, odometry) for pipeline in pipelines]
         estimating = next((one for one in pipelines if one.tells_fov), pipelines[0])
         self._focal = FocalEstimate(estimating)
@@ -208,8 +205,11 @@ class BagPass:
                            'its encoding holds.')
         if run.scale.source is ScaleSource.ODOMETRY and not self._measures_scale_apart():
             remarks.append(_CIRCULAR)
-        if self._odometry_caveat:
-            remarks.append(f'Metres: {self._odometry_caveat}.')
+        if self._metres_caveat:
+            remarks.append(f'Metres: {self._metres_caveat}, and turns spoil the metres.')
+        if self._path_caveat:
+            remarks.append(f'True path: {self._path_caveat}; its axes may be others, '
+                           'and turns spoil its lengths.')
         return tuple(remarks)
 
     def _measures_scale_apart(self) -> bool:
@@ -265,3 +265,11 @@ def _path(request: EvaluationRequest, topics: Topics, topic: str | None) -> Traj
     with BagReader(request.bag) as reader:
         camera_frame = reader.frame_of(topics.camera.image)
     return read_trajectory(request.bag, topic, camera_frame)
+
+
+def _caveat(request: EvaluationRequest, topics: Topics, odometry: Trajectory | None) -> str:
+    """Whose poses these are, where they are not the camera's."""
+    if odometry is None:
+        return ''
+    with BagReader(request.bag) as reader:
+        return odometry.caveat(reader.frame_of(topics.camera.image))
