@@ -156,13 +156,15 @@ def test_guesses_can_know_other_bags(tmp_path, model, bag):
     by_other = run(model, bag, Selection(8), training_bags=(other,))
     by_same = run(model, bag, Selection(8), training=Selection(0, 8))
     assert by_other.depth[2:] == by_same.depth[2:]
-    assert '1 other bags' in to_text(by_other)
+    assert 'of 1 of 1 other bags' in to_text(by_other)
     both = run(model, bag, Selection(8), training=Selection(0, 8), training_bags=(other,))
     assert both.depth[3] == by_same.depth[3]
     with pytest.raises(ConfigError, match='cannot be a training bag'):
         run(model, bag, training_bags=(other, bag))
     empty = recordings.write_recording(tmp_path / 'empty', 2, depth=False)
-    assert len(run(model, bag, Selection(8), training_bags=(empty,)).depth) == 2
+    without = run(model, bag, Selection(8), training_bags=(empty,))
+    assert len(without.depth) == 2
+    assert 'of 0 of 1 other bags' in to_text(without)
 
 
 def test_constant_guess_equals_the_naive_figure(model, bag):

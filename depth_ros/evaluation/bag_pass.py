@@ -87,6 +87,7 @@ class BagPass:
         estimating = next((one for one in pipelines if one.tells_fov), pipelines[0])
         self._focal = FocalEstimate(estimating)
         self._guesses: _Guesses | None = None
+        self._known_bags = 0
         self._frames = 0
         self._paired = 0
         self._masked = 0
@@ -175,7 +176,9 @@ class BagPass:
         request = self._request
         for bag in request.training_bags:
             other = replace(request, bag=bag, training_bags=(), mask_topic=None)
-            for _, true in true_depths(other, find_topics(other), Selection()):
+            depths = true_depths(other, find_topics(other), Selection())
+            for count, (_, true) in enumerate(depths):
+                self._known_bags += count == 0
                 yield true.on(intrinsics)
         if request.training is not None:
             for _, true in true_depths(request, self._topics, request.training):
@@ -184,8 +187,8 @@ class BagPass:
     def _remarks(self, run: ModelRun, *, compared: bool) -> tuple[str, ...]:
         remarks = list(self._topics.remarks)
         if self._request.training_bags:
-            remarks.append(f'The guesses know the depth of {len(self._request.training_bags)} '
-                           'other bags.')
+            remarks.append(f'The guesses know the depth of {self._known_bags} of '
+                           f'{len(self._request.training_bags)} other bags.')
         if self._focal.begun:
             remarks.append(f'The camera is not calibrated; its focal length is {self._focal.text} '
                            f'({self._focal.pipeline.spec.name}).')
