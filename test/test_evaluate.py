@@ -13,6 +13,7 @@ from depth_ros import bag_messages
 from depth_ros.bags import BagReader, BagWriter, Selection
 from depth_ros.cli.main import main
 from depth_ros.errors import BagError, CameraError, ConfigError
+from depth_ros.evaluation.bag_pass import BagPass
 from depth_ros.evaluation.depth_scores import BoundaryScores
 from depth_ros.evaluation.evaluate import evaluate
 from depth_ros.evaluation.pages import to_text
@@ -134,6 +135,24 @@ def test_a_model_without_unit_is_judged_without_rigid_alignment(tmp_path, bag):
     kinds = [position.alignment.value for position in evaluation.motion.model.positions]
     assert kinds == ['scale', 'Sim(3)']
     assert evaluation.paths.alignment.value == 'Sim(3)'
+
+
+def test_the_border_that_rectifying_leaves_is_not_taken_for_plain(tmp_path, model):
+    bag = tmp_path / 'bag'
+    with BagReader(recordings.write_recording(tmp_path / 'first', 3)) as reader, \
+            BagWriter(bag) as writer:
+        types = {topic.name: topic.type for topic in reader.topics}
+        for topic, stamp, message in reader.messages(list(types)):
+            if topic == '/camera_info':
+                message = bag_messages.camera_info(stamp, 'camera', recordings.CAMERA)
+                message.distortion_model, message.d = 'plumb_bob', np.array([0.6, 0, 0, 0, 0.0])
+            writer.write(topic, types[topic], stamp, message)
+    frames = BagPass(EvaluationRequest(bag, ALL), [DepthPipeline.open(model)]).frames()
+    for answered in frames:
+        plain, seen = answered.truth.plain, answered.frame.seen
+        assert not seen.all()
+        assert plain.any()
+        assert not plain[~seen].any()
 
 
 def test_guesses_are_made_from_the_training_frames_alone(model, bag):

@@ -74,6 +74,15 @@ def test_score_is_over_plain_pixels_at_the_scale_of_all():
     assert scores.median_scaled.abs_rel == pytest.approx(0.5 * truth.plain.mean())
 
 
+@pytest.mark.parametrize('size', [(40, 80), (20, 40)])
+def test_what_the_image_does_not_show_is_not_plain(size):
+    image, seen = half_plain(), np.ones((40, 80), bool)
+    image[:, 60:], seen[:, 60:] = 0, False  # as rectifying leaves it
+    plain = TrueFrame.of(0, image, np.ones(size), DepthProtocol(), seen=seen).plain
+    assert plain[:, : size[1] // 2].any()
+    assert not plain[:, size[1] // 2 :].any()
+
+
 def test_without_a_mask_there_is_no_plain_score():
     scorer = DepthScorer('model', DepthProtocol())
     scorer.add(TrueFrame(0, np.ones((2, 2))), np.ones((2, 2)))

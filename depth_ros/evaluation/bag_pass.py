@@ -113,7 +113,8 @@ class BagPass:
             truth = None
             if true is not None:
                 truth = TrueFrame.of(self._frames, frame.image, true.on(frame.intrinsics),
-                                     request.protocol, has_contours=topics.lidar is None)
+                                     request.protocol, has_contours=topics.lidar is None,
+                                     seen=frame.seen)
                 self._guess(truth, frame.intrinsics)
             yield AnsweredFrame(frame, truth, tuple(self._answer(run, frame, truth, alpha)
                                                     for run in self._runs))

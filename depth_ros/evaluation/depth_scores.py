@@ -29,7 +29,8 @@ class TrueFrame:
     depth_m: np.ndarray
     """float [H,W], 0 or NaN where unknown."""
     plain: np.ndarray | None = None
-    """bool [H,W]: the textureless part of the pixels that count; None: not asked for."""
+    """bool [H,W]: the textureless part of the pixels that count and that the image shows; None:
+    not asked for."""
     boundaries: TrueBoundaries | None = None
     """Contours among the pixels that count; None: not asked for, or the truth shows none."""
 
@@ -42,17 +43,20 @@ class TrueFrame:
         protocol: DepthProtocol,
         *,
         has_contours: bool = True,
+        seen: np.ndarray | None = None,
     ) -> TrueFrame:
         """Find the plain pixels of an image, uint8 RGB [h,w,3] of any size, and the contours.
 
-        Without `has_contours`, and where the truth is sparse, none are looked for: between single
-        points there is nothing to see.
+        Pixels that the image does not show, `seen` bool [h,w] being false, are black and not
+        plain. Without `has_contours`, and where the truth is sparse, no contours are looked for:
+        between single points there is nothing to see.
         """
         counted = protocol.counted(depth_m, np.ones_like(depth_m))
         boundaries = None
         if has_contours and is_dense(depth_m):
             boundaries = TrueBoundaries.of(np.where(counted, depth_m, np.nan))
-        return cls(index, depth_m, textureless(image, counted), boundaries)
+        shown = counted if seen is None else counted & _resized_mask(seen, counted.shape)
+        return cls(index, depth_m, textureless(image, shown), boundaries)
 
 
 @dataclass(frozen=True)
@@ -205,3 +209,9 @@ def resized_depth(depth_m: np.ndarray, height: int, width: int) -> np.ndarray:
     with np.errstate(divide='ignore', invalid='ignore'):
         inverse = np.where(depth_m > 0.0, 1.0 / depth_m, np.nan).astype(np.float32)
         return 1.0 / cv2.resize(inverse, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _resized_mask(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    height, width = shape
+    return cv2.resize(mask.view(np.uint8), (width, height),
+                      interpolation=cv2.INTER_NEAREST).view(bool)
