@@ -18,6 +18,7 @@ class Progress:
         self._start_s = time.monotonic()
         self._shown_s = 0.0
         self._done = 0
+        self._width = 0
         self._rewrites = sys.stderr.isatty()
 
     def __enter__(self) -> Progress:
@@ -27,7 +28,7 @@ class Progress:
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         """Leave the last count standing; after an error, only end the line that was begun."""
         if error is None and self._done:
-            print(('\r' if self._rewrites else '') + self._text(), file=sys.stderr, flush=True)
+            print(self._line(), file=sys.stderr, flush=True)
         elif self._rewrites and self._shown_s:
             print(file=sys.stderr, flush=True)
 
@@ -37,7 +38,15 @@ class Progress:
         now_s = time.monotonic()
         if self._rewrites and now_s - self._shown_s >= self._INTERVAL_S:
             self._shown_s = now_s
-            print('\r' + self._text(), end='', file=sys.stderr, flush=True)
+            print(self._line(), end='', file=sys.stderr, flush=True)
+
+    def _line(self) -> str:
+        """The count; on a terminal over the line before, of which nothing stays behind."""
+        text = self._text()
+        if not self._rewrites:
+            return text
+        covering, self._width = text.ljust(self._width), len(text)
+        return '\r' + covering
 
     def _text(self) -> str:
         rate = self._done / max(time.monotonic() - self._start_s, 1e-9)

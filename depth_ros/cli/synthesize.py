@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from pathlib import Path
 
 from depth_ros.bags import Storage
 from depth_ros.camera import Intrinsics
+from depth_ros.cli.progress import Progress
 from depth_ros.errors import ConfigError
 from depth_ros.synthetic import SyntheticBag, WallStyle, write_bag
 
@@ -57,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
         walls=WallStyle(args.walls),
         speed=args.speed,
     )
-    write_bag(args.out, bag, Storage(args.storage), lambda done: _report(done, bag.frames))
+    with Progress('rendered', bag.frames) as progress:
+        write_bag(args.out, bag, Storage(args.storage), progress.update)
     print(f'{args.out}: {bag.frames} frames of {args.width}x{args.height} at {args.rate:g} Hz')
     return 0
 
@@ -67,9 +68,3 @@ def _intrinsics(width: int, height: int, fov_deg: float) -> Intrinsics:
         raise ConfigError(f'field of view {fov_deg} degrees must be 10 to 140')
     focal = 0.5 * width / math.tan(math.radians(fov_deg) / 2)
     return Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)
-
-
-def _report(done: int, frames: int) -> None:
-    if sys.stderr.isatty() or done == frames:
-        end = '\n' if done == frames else ''
-        print(f'\rrendered {done} of {frames} frames', end=end, file=sys.stderr, flush=True)
