@@ -282,6 +282,15 @@ def test_command_writes_figures_and_a_page(tmp_path, capsys, model, bag):
     assert sorted(file.name for file in out.iterdir()) == ['index.html', 'metrics.json']
 
 
+def test_figures_that_cannot_be_written_are_printed(tmp_path, capsys, model, bag):
+    (tmp_path / 'report').write_text('in the way')
+    assert main(['evaluate', '--bag', str(bag), '--model', str(model.path), '--last', '2',
+                 '--out', str(tmp_path / 'report'), '--json']) == 2
+    out, err = capsys.readouterr()
+    assert json.loads(out)['frames'] == 2
+    assert 'report' in err.splitlines()[-1]
+
+
 def test_blur_costs_boundaries(tmp_path, capsys, monkeypatch, model):
     monkeypatch.setattr(recordings, 'grey_image', recordings.box_image)
     bag = recordings.write_recording(tmp_path / 'boxes', 6, odometry=False)

@@ -136,9 +136,11 @@ def run(args: argparse.Namespace) -> int:
         else:
             evaluation = evaluate(request, after, progress.update)
             page, text, values = to_page(evaluation), to_text(evaluation), to_json(evaluation)
-    if args.out is not None:
-        _write(page, values, args.out)
-    print(values if args.json else text)
+    try:
+        if args.out is not None:
+            _write(page, values, args.out)
+    finally:
+        print(values if args.json else text)  # also where the disk is full: they took long
     return 0
 
 
