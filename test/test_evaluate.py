@@ -19,7 +19,7 @@ from depth_ros.evaluation.evaluate import evaluate
 from depth_ros.evaluation.pages import to_text
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.samples import EvenSamples
-from depth_ros.evaluation.truth import NearestInTime
+from depth_ros.evaluation.truth import NearestInTime, find_topics, true_depths
 from depth_ros.messages import NSEC
 from depth_ros.model import Model, ScaleKind
 from depth_ros.pipeline import DepthPipeline
@@ -106,6 +106,22 @@ def test_a_true_path_of_a_body_whose_place_is_not_known_is_told_of(tmp_path, mod
             "with 'camera'")
     assert told in to_text(run(model, bag))
     assert 'True path' not in to_text(run(model, tmp_path / 'first'))
+
+
+def test_no_image_after_the_selected_ones_is_looked_at(monkeypatch, bag):
+    request = EvaluationRequest(bag, Selection(2, 5))
+    topics = find_topics(request)
+    images, messages = [], BagReader.messages
+
+    def watched(reader, names):
+        for message in messages(reader, names):
+            images.extend(name for name in names if name == '/image')
+            yield message
+
+    monkeypatch.setattr(BagReader, 'messages', watched)
+    truths = list(true_depths(request, topics, request.selection))
+    assert [stamp for stamp, _ in truths] == [recordings.stamp_of(index) for index in (2, 3, 4)]
+    assert len(images) == 6  # one after them tells that they are over
 
 
 def test_a_wrong_unit_shows_without_scaling_and_not_with_it(tmp_path, bag):

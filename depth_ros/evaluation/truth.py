@@ -252,9 +252,15 @@ def _optical_centre(reader: BagReader, camera: CameraTopics) -> np.ndarray:
 def _span(request: EvaluationRequest, image_topic: str, selection: Selection,
           margin_ns: int) -> tuple[int, int] | None:
     """Time of the selected frames with a margin, the end exclusive; None: there are none."""
+    selected: list[int] = []
+    start_ns = None
     with BagReader(request.bag) as reader:
-        stamps_ns = [stamp_ns(message.header)
-                     for _, _, message in reader.messages([image_topic])]
-    selected = [stamp for index, stamp in enumerate(stamps_ns)
-                if selection.contains(index, (stamp - stamps_ns[0]) / NSEC)]
+        for index, (_, _, message) in enumerate(reader.messages([image_topic])):
+            stamp = stamp_ns(message.header)
+            start_ns = stamp if start_ns is None else start_ns
+            time_s = (stamp - start_ns) / NSEC
+            if selection.is_past(index, time_s):
+                break
+            if selection.contains(index, time_s):
+                selected.append(stamp)
     return (min(selected) - margin_ns, max(selected) + margin_ns + 1) if selected else None
