@@ -244,7 +244,8 @@ def test_a_stereo_bag_has_the_layout_of_an_rgbd_camera(tmp_path):
 
 @pytest.mark.parametrize(
     ('name', 'value'),
-    [('frames', 0), ('rate_hz', 0.0), ('baseline_m', 1.0), ('jpeg_quality', 0), ('speed', 0.0)],
+    [('frames', 0), ('rate_hz', 0.0), ('baseline_m', 1.0), ('jpeg_quality', 0), ('speed', 0.0),
+     ('rate_hz', float('nan')), ('speed', float('inf'))],
 )
 def test_impossible_bags_are_refused(name, value):
     values = {'seed': 0, 'frames': 2, 'rate_hz': 5.0, 'intrinsics': CAMERA, name: value}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,10 +59,11 @@ class SyntheticBag:
         Raises:
             ConfigError: a number is out of range.
         """
-        if self.frames < 1 or self.rate_hz <= 0 or self.speed <= 0:
+        numbers = (self.frames, self.rate_hz, self.speed)
+        if not all(0 < number < math.inf for number in numbers):
             raise ConfigError(
                 f'frames {self.frames}, rate {self.rate_hz} Hz and speed {self.speed} m/s must '
-                f'all be above 0'
+                f'all be above 0 and finite'
             )
         if not 1 <= self.jpeg_quality <= 100:
             raise ConfigError(f'JPEG quality {self.jpeg_quality} must be 1 to 100')
