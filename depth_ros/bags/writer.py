@@ -97,7 +97,7 @@ class BagWriter:
         """Add a message; topics appear as they are first written to.
 
         Raises:
-            BagError: the disk is full, or the message does not fit its type.
+            BagError: it cannot be written, as on a full disk.
         """
         assert self._writer is not None
         try:
