@@ -93,6 +93,23 @@ def test_a_path_recorded_at_other_times_is_no_error_of_the_model(tmp_path, model
     assert evaluation.motion.model.pair.translation_rmse == pytest.approx(0.0, abs=1e-5)
 
 
+def test_a_hole_in_the_true_path_is_no_motion_of_one_step(tmp_path, model):
+    bag = tmp_path / 'bag'
+    with BagReader(recordings.write_recording(tmp_path / 'first', 30)) as reader, \
+            BagWriter(bag) as writer:
+        types = {topic.name: topic.type for topic in reader.topics}
+        for topic, stamp, message in reader.messages(list(types)):
+            index = (stamp - recordings.START_NS) // recordings.PERIOD_NS
+            if topic != '/truth' or not 10 <= index < 20:
+                writer.write(topic, types[topic], stamp, message)
+    motion = run(model, bag).motion
+    assert motion.frames == 20
+    still, _, repeated = motion.guesses
+    assert still.pair.translation_rmse == pytest.approx(0.1 * motion.pairing.step)
+    assert still.pair.pairs == 20 - 2 * motion.pairing.step
+    assert repeated.pair.translation_rmse == pytest.approx(0.0, abs=1e-9)
+
+
 def test_a_true_path_of_a_body_whose_place_is_not_known_is_told_of(tmp_path, model):
     bag = tmp_path / 'bag'
     with BagReader(recordings.write_recording(tmp_path / 'first', 12)) as reader, \

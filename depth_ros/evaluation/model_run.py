@@ -90,12 +90,14 @@ class ModelRun:
         ours, _ = associate(stamps_ns, truth.stamps_ns, STAMP_TOLERANCE_NS)
         if len(ours) < 2:
             return None, None
+        stamps_ns = stamps_ns[ours]
         predicted = np.stack([stretch[index].world_T_cam for index in ours])
-        true = poses_at(stamps_ns[ours], truth.stamps_ns, truth.world_T_cam)
+        true = poses_at(stamps_ns, truth.stamps_ns, truth.world_T_cam)
         alignment = Alignment.SE3 if self._has_metres else Alignment.SIM3
-        pairing = make_pairing(stamps_ns[ours], spec.motion.interval_s, alignment)
+        pairing = make_pairing(stamps_ns, spec.motion.interval_s, alignment)
         aligned = align(predicted, true, alignment).apply_to_poses(predicted)
-        return evaluate_motion(predicted, true, pairing), Paths(alignment, true, aligned)
+        motion = evaluate_motion(predicted, true, stamps_ns, pairing)
+        return motion, Paths(alignment, true, aligned)
 
 
 def _stretch(state: OdometryState) -> tuple[int, int]:

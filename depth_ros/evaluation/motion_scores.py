@@ -30,6 +30,9 @@ WITHOUT_UNIT = (Alignment.SCALE, Alignment.SIM3)
 MIN_DIRECTION_M = 0.01
 """True translations shorter than this have no direction that the truth knows well."""
 
+_LARGEST_LATENESS = 1.75
+"""Pairs that take more than so many times the usual time span a hole in the truth."""
+
 
 @dataclass(frozen=True)
 class Pairing:
@@ -78,29 +81,31 @@ def make_pairing(stamps_ns: np.ndarray, interval_s: float, alignment: Alignment)
     return Pairing(max(1, round(interval_s / period_s)), max(1, round(1.0 / period_s)), alignment)
 
 
-def evaluate_motion(predicted: np.ndarray, true: np.ndarray, pairing: Pairing) -> MotionEvaluation:
-    """Score predicted against true poses `world_T_cam` [N, 4, 4], N at least 2."""
+def evaluate_motion(predicted: np.ndarray, true: np.ndarray, stamps_ns: np.ndarray,
+                    pairing: Pairing) -> MotionEvaluation:
+    """Score predicted against true poses `world_T_cam` [N, 4, 4] at stamps [N], N at least 2."""
     without_unit = Pairing(pairing.step, pairing.second, Alignment.SCALE)
     guesses = (
-        path_scores('no motion', standing_still(len(true)), true, pairing),
-        path_scores('straight ahead', straight_ahead(len(true)), true, without_unit),
-        _previous_motion_scores(true, pairing),
+        path_scores('no motion', standing_still(len(true)), true, stamps_ns, pairing),
+        path_scores('straight ahead', straight_ahead(len(true)), true, stamps_ns, without_unit),
+        _previous_motion_scores(true, stamps_ns, pairing),
     )
     return MotionEvaluation(len(true), path_length(true), pairing,
-                            path_scores('model', predicted, true, pairing), guesses)
+                            path_scores('model', predicted, true, stamps_ns, pairing), guesses)
 
 
-def path_scores(name: str, predicted: np.ndarray, true: np.ndarray,
+def path_scores(name: str, predicted: np.ndarray, true: np.ndarray, stamps_ns: np.ndarray,
                 pairing: Pairing) -> MotionScores:
     """Score one path; RPE and KITTI errors are taken after the pairing's alignment."""
-    pairs = tuple(relative_motions(poses, pairing.step) for poses in (predicted, true))
+    kept, kept_second = (close_pairs(stamps_ns, step) for step in (pairing.step, pairing.second))
+    pairs = tuple(relative_motions(poses, pairing.step)[kept] for poses in (predicted, true))
     alignments = WITH_UNIT if pairing.alignment is Alignment.SE3 else WITHOUT_UNIT
     aligned = align(predicted, true, pairing.alignment).apply_to_poses(predicted)
     return MotionScores(
         name=name,
         positions=tuple(position_error(predicted, true, kind) for kind in alignments),
-        pair=relative_error(aligned, true, pairing.step),
-        per_second=relative_error(aligned, true, pairing.second),
+        pair=relative_error(aligned, true, pairing.step, kept),
+        per_second=relative_error(aligned, true, pairing.second, kept_second),
         direction_median_deg=_direction_median(*pairs),
         length=_length_ratios(*pairs),
         snippet=snippet_error(relative_motions(predicted), relative_motions(true)),
@@ -109,9 +114,21 @@ def path_scores(name: str, predicted: np.ndarray, true: np.ndarray,
     )
 
 
-def _previous_motion_scores(true: np.ndarray, pairing: Pairing) -> MotionScores:
-    pairs = previous_motions(true, pairing.step)
-    seconds = previous_motions(true, pairing.second)
+def close_pairs(stamps_ns: np.ndarray, step: int) -> np.ndarray:
+    """Return which pairs of poses `step` apart, at stamps [N], take the usual time: bool [N-step].
+
+    Where the truth has a hole, the next pose comes late: what a path drifts meanwhile is no error
+    of one step.
+    """
+    lasting_ns = stamps_ns[step:] - stamps_ns[:-step]
+    return lasting_ns <= _LARGEST_LATENESS * np.median(lasting_ns) if lasting_ns.size else (
+        np.zeros(0, bool))
+
+
+def _previous_motion_scores(true: np.ndarray, stamps_ns: np.ndarray,
+                            pairing: Pairing) -> MotionScores:
+    pairs, seconds = (_repeated_motions(true, stamps_ns, step)
+                      for step in (pairing.step, pairing.second))
     return MotionScores(
         name='previous true motion',
         positions=(),
@@ -123,6 +140,14 @@ def _previous_motion_scores(true: np.ndarray, pairing: Pairing) -> MotionScores:
         segments=None,
         stationary_drift_m=None,
     )
+
+
+def _repeated_motions(true: np.ndarray, stamps_ns: np.ndarray,
+                      step: int) -> tuple[np.ndarray, np.ndarray]:
+    guessed, motions = previous_motions(true, step)
+    kept = close_pairs(stamps_ns, step)
+    both = kept[:-step] & kept[step:]
+    return guessed[both], motions[both]
 
 
 def _direction_median(predicted: np.ndarray, true: np.ndarray) -> float | None:

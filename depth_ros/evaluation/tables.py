@@ -250,7 +250,8 @@ def motion_caption(motion: MotionEvaluation) -> str:
     return (f'Path of {motion.path_m:.2f} m over {motion.frames} frames. RPE and the median '
             f'direction error are over pairs {pairing.step} frames apart, RPE per second over '
             f'{pairing.second}, after {pairing.alignment.value} alignment of the whole path '
-            '(straight ahead: scale). "Straight ahead" is constant motion along the optical axis; '
+            '(straight ahead: scale), without pairs that span a hole in the truth. '
+            '"Straight ahead" is constant motion along the optical axis; '
             '"previous true motion" repeats the true pair before.')
 
 

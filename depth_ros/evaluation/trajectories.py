@@ -158,12 +158,17 @@ def position_error(predicted: np.ndarray, true: np.ndarray, alignment: Alignment
                          rmse / length if length > 0.0 else None)
 
 
-def relative_error(predicted: np.ndarray, true: np.ndarray, step: int = 1) -> RelativeError | None:
+def relative_error(predicted: np.ndarray, true: np.ndarray, step: int = 1,
+                   kept: np.ndarray | None = None) -> RelativeError | None:
     """Return the relative pose error (RPE) of predicted poses in the truth's scale [N, 4, 4].
 
-    None where there are no two poses `step` apart.
+    Over the pairs `kept`, bool [N-step]; None: all. None where there are no two poses `step`
+    apart.
     """
-    return motion_error(relative_motions(predicted, step), relative_motions(true, step), step)
+    predicted, true = (relative_motions(poses, step) for poses in (predicted, true))
+    if kept is not None:
+        predicted, true = predicted[kept], true[kept]
+    return motion_error(predicted, true, step)
 
 
 def motion_error(predicted: np.ndarray, true: np.ndarray, step: int = 1) -> RelativeError | None:
