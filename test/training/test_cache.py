@@ -20,6 +20,7 @@ from training.data import cache as cache_module
 from training.data.cache import CacheSettings, open_cache, sample_depth
 
 FRAMES = 7
+CAMERA_SHAPE = (CAMERA.height, CAMERA.width)
 
 
 @pytest.fixture(scope='module')
@@ -197,3 +198,22 @@ def test_frames_with_truth_are_told_from_others(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.isfinite(cache.depth_m).any((1, 2)), cache.has_truth)
     blind = write_recording(tmp_path / 'blind', FRAMES, depth=False)
     assert not open_cache(settings(blind), tmp_path, quiet).has_truth.any()
+
+
+def test_of_several_depth_images_about_a_frame_the_nearest_is_its_truth(tmp_path: Path) -> None:
+    with bags.BagWriter(tmp_path / 'bag') as bag:
+        for i in range(3):
+            image = np.repeat(grey_image(i)[..., None], 3, axis=2)
+            bag.write('/image', bag_messages.IMAGE, stamp_of(i),
+                      bag_messages.image(stamp_of(i), 'camera', image, 'rgb8'))  # fmt: skip
+            bag.write('/camera_info', bag_messages.CAMERA_INFO, stamp_of(i),
+                      bag_messages.camera_info(stamp_of(i), 'camera', CAMERA))  # fmt: skip
+            for late_ms in (-20, -9, 1, 12, 23):
+                stamp = stamp_of(i) + late_ms * 1_000_000
+                depth_m = np.full(CAMERA_SHAPE, 10 * i + 5 + late_ms / 10, np.float32)
+                bag.write('/depth/image', bag_messages.IMAGE, stamp,
+                          bag_messages.image(stamp, 'camera', depth_m, '32FC1'))  # fmt: skip
+    cache = open_cache(CacheSettings(BagSource(tmp_path / 'bag'), 64, 48, Fit.STRETCH),
+                       tmp_path, quiet)  # fmt: skip
+    assert cache.depth_m is not None
+    np.testing.assert_allclose(cache.depth_m[:, 24, 32], [5.1, 15.1, 25.1], rtol=1e-6)

@@ -30,7 +30,7 @@ from training.data.cached_frame import CachedFrame, nearest, sync
 from training.data.partner import PARTNER_FILE, write_partners
 from training.progress import Progress
 
-FORMAT = 4
+FORMAT = 5
 TOLERANCE_NS = 25_000_000
 """Truth belongs to an image when its stamp is at most this far away."""
 
@@ -273,6 +273,8 @@ def _write_depth(
     if topic is None:
         return has_truth
     stamps = np.array([frame.stamp_ns for frame in frames])
+    # Of several depth images about a frame, as of a faster depth camera, the nearest in time.
+    away_ns = np.full(len(frames), TOLERANCE_NS + 1)
     unknown = np.full((settings.height, settings.width), np.nan, np.float32)
     with (folder / 'depth.raw').open('wb') as file:
         # Every byte is written before any is sought to: a full disk shows here, as an error.
@@ -281,12 +283,13 @@ def _write_depth(
         begin, end = int(stamps[0]) - TOLERANCE_NS, int(stamps[-1]) + TOLERANCE_NS + 1
         for stamp_ns, depth_m in bags.read_depth(source.path, topic, begin, end):
             index = nearest(stamps, stamp_ns, TOLERANCE_NS)
-            if index is not None:
-                frame = frames[index]
-                file.seek(index * unknown.nbytes)
-                sampled = sample_depth(depth_m, frame.camera, frame.view.network_intrinsics)
-                file.write(sampled.data)
-                has_truth[index] = np.isfinite(sampled).any()
+            if index is None or abs(int(stamps[index]) - stamp_ns) >= away_ns[index]:
+                continue
+            frame, away_ns[index] = frames[index], abs(int(stamps[index]) - stamp_ns)
+            file.seek(index * unknown.nbytes)
+            sampled = sample_depth(depth_m, frame.camera, frame.view.network_intrinsics)
+            file.write(sampled.data)
+            has_truth[index] = np.isfinite(sampled).any()
         sync(file)
     return has_truth
 
