@@ -43,4 +43,8 @@ class AugmentConfig:
             0 < self.blur_sigma <= 10,
             f'augment.blur_sigma {self.blur_sigma} must be above 0, up to 10',
         )
+        for name in ('brightness', 'contrast', 'saturation'):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f'augment.{name} {value} must be within 0 to 1')
+        require(0 <= self.hue <= 0.5, f'augment.hue {self.hue} must be within 0 to 0.5 turns')
         require(1 <= self.zoom <= 3, f'augment.zoom {self.zoom} must be within 1 to 3')

@@ -121,6 +121,11 @@ class DataConfig:
             f'data.validation_share {self.validation_share} must be within 0 to 0.9',
         )
         require(self.validation_blocks >= 1, 'data.validation_blocks must be 1 or more')
+        require(
+            self.focal is None or self.focal > 0,
+            f'data.focal {self.focal} must be above 0, or null for that of the first bag',
+        )
+        require(self.workers >= 0, f'data.workers {self.workers} must be 0 or more')
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,17 @@ class OptimizerConfig:
             0 <= self.warmup_start <= 1,
             f'optimizer.warmup_start {self.warmup_start} must be within 0 to 1',
         )
+        for name in ('weight_decay', 'warmup_steps', 'step_factor', 'final_factor'):
+            value = getattr(self, name)
+            require(value >= 0, f'optimizer.{name} {value} must be 0 or more')
+        require(
+            all(0 <= share <= 1 for share in self.step_at),
+            f'optimizer.step_at {self.step_at} must be shares of the run, within 0 to 1',
+        )
+        require(
+            self.clip is None or self.clip > 0,
+            f'optimizer.clip {self.clip} must be above 0, or null for no clipping',
+        )
 
     @property
     def pose_rate(self) -> float:

@@ -64,6 +64,9 @@ class RunConfig:
         for name in ('batch_size', 'epochs', 'log_every', 'checkpoint_every'):
             value = getattr(self, name)
             require(value >= 1, f'run.{name} {value} must be 1 or more')
+        for name in ('seed', 'threads', 'early_stop_epochs'):
+            value = getattr(self, name)
+            require(value >= 0, f'run.{name} {value} must be 0 or more')
         require(
             self.steps_per_epoch is None or self.steps_per_epoch >= 1,
             f'run.steps_per_epoch {self.steps_per_epoch} must be 1 or more',
