@@ -107,9 +107,12 @@ def _earlier_model(source: Path | None, replaced: Path) -> Model | None:
 def _request(
     data: DataConfig, source: BagSource, cache: FrameCache
 ) -> EvaluationRequest | None:
-    """The last block of kept frames, against guesses that know the frames before it."""
+    """The last block of kept frames, against guesses that know the frames before it.
+
+    None where none were kept, or of a bag of few frames all of them.
+    """
     kept = split_validation(len(cache), data.validation_share, data.validation_blocks)
-    if not kept[-1]:
+    if not kept[-1] or kept.all():
         return None
     trained = np.flatnonzero(~kept)
     begin = int(cache.indices[trained[-1] + 1])

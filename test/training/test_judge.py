@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import recordings
 
-from training.config import BagSource, TrainConfig
+from training.config import BagSource, DataConfig, TrainConfig
 from training.judge import judge_model
 
 
@@ -18,12 +18,13 @@ def bag(tmp_path_factory):
 
 
 class Cache:
-    """Twenty frames, all kept."""
+    """Frames of a bag, of which the first is the bag's first."""
 
-    indices = np.arange(20)
+    def __init__(self, count=20):
+        self.indices = np.arange(count)
 
     def __len__(self):
-        return 20
+        return len(self.indices)
 
 
 def judge(tmp_path, bag, model, before):
@@ -64,3 +65,11 @@ def test_bare_weights_and_a_replaced_model_are_not_compared(tmp_path, bag, name)
     model = write_model(tmp_path / 'new', 'new', 0.02)
     _, page, _ = judge(tmp_path, bag, model, tmp_path / name)
     assert 'new after' not in page
+
+
+def test_a_bag_that_is_too_short_to_keep_only_some_of_it_is_left_out(tmp_path, bag):
+    model = write_model(tmp_path / 'new', 'new', 0.02)
+    config = TrainConfig(bags=(BagSource(bag),) * 2, data=DataConfig(validation_share=0.6))
+    data = SimpleNamespace(train=[SimpleNamespace(cache=Cache(n)) for n in (20, 1)])
+    judge_model(config, data, model.path, None, tmp_path / 'report', lambda _: None)
+    assert [path.name for path in (tmp_path / 'report').iterdir()] == ['0-waves']
