@@ -11,6 +11,7 @@ import torch
 from depth_ros.model import MotionSpec
 from training.data import augment
 from training.data.batch import NEXT, PREVIOUS, TARGET, Batch
+from training.geometry import small_product
 from training.tasks.self_supervised import SelfSupervisedTask
 from training.tracking.known_turns import motions_by_turn
 
@@ -84,7 +85,8 @@ def predict_motions(task: SelfSupervisedTask, batches: Iterable[Batch]) -> Motio
             first, second, direct = task.objective.motions(
                 pose, frames01, on_device.intrinsics, pairs
             )
-        tensors = (first, second @ first, direct, batch.target_T_previous, batch.interval_s[:, 0])
+        composed = small_product(second, first)
+        tensors = (first, composed, direct, batch.target_T_previous, batch.interval_s[:, 0])
         rows.append([tensor.double().cpu().numpy() for tensor in tensors])
     pose.train(was_training)
     return Motions(*(np.concatenate(column) for column in zip(*rows)))

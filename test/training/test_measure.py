@@ -1,6 +1,7 @@
 """Units and errors of motions come out as they were put in."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from training.config.presets import load_config
 from training.data.batch import Batch
 from training.finish import make_spec
 from training.measure import Motions, Ways, describe_motion, fit_unit, predict_motions
+from training.tasks.objective import _true_motions
 from training.tasks.self_supervised import SelfSupervisedTask
 
 COUNT = 400
@@ -113,12 +115,24 @@ def test_motions_are_measured_as_the_exported_network_states_them() -> None:
         config = load_config(TINY, settings, [BagSource(Path('bag'))])
         task = SelfSupervisedTask(config, CAMERA.fx, 10)
         with torch.no_grad():  # a new network states next to no motion
-            for parameter in task.pose_net.parameters():
-                parameter.mul_(3.0)
+            for parameter in task.pose_net.decoder.output.parameters():
+                parameter.mul_(10.0)
         motions = predict_motions(task, [batch])
-        assert np.abs(motions.predicted[:, :3, 3]).max() > 1e-3
+        assert 1e-3 < np.abs(motions.predicted[:, :3, 3]).max() < 1.0
         measured.append(motions.predicted)
     np.testing.assert_allclose(measured[1], measured[0], rtol=1e-6, atol=1e-9)
+    # Half precision stands for TF32 here, in which a GPU computes matrix products.
+    with torch.autocast('cpu', torch.bfloat16):
+        rounded = predict_motions(task, [batch])
+    np.testing.assert_allclose(rounded.composed, motions.composed, rtol=1e-6, atol=1e-9)
+
+
+def test_true_motions_of_two_steps_keep_their_precision() -> None:
+    first, second = (torch.from_numpy(rotations(np.array([angle]))) for angle in (0.01, 0.013))
+    batch = SimpleNamespace(target_T_previous=first.float(), next_T_target=second.float())
+    with torch.autocast('cpu', torch.bfloat16):
+        both = _true_motions(batch)[-1]
+    torch.testing.assert_close(both.double(), second @ first, rtol=0, atol=1e-7)
 
 
 def test_a_model_names_the_bags_it_learnt_from_but_not_hundreds() -> None:

@@ -19,6 +19,7 @@ from training.geometry import (
     focal_factor,
     invert_transform,
     motion_to_transform,
+    small_product,
 )
 from training.losses.depth import LogDepthLoss
 from training.losses.depth_unit import DepthUnitLoss, travel_excess
@@ -292,7 +293,7 @@ def _true_motions(batch: Batch) -> Tensor:
             batch.next_T_target,
             backward,
             invert_transform(batch.next_T_target),
-            batch.next_T_target @ batch.target_T_previous,
+            small_product(batch.next_T_target, batch.target_T_previous),
         ]
     )
 
