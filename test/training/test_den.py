@@ -144,6 +144,21 @@ def test_impossible_networks_are_refused(changes: dict, message: str) -> None:
         Den(dataclasses.replace(SMALL, **changes))
 
 
+def test_weights_that_cannot_be_had_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_weights(*_: object, **__: object) -> None:
+        raise RuntimeError('No pretrained weights\nexist')
+
+    monkeypatch.setattr('training.networks.den.timm.create_model', without_weights)
+    with pytest.raises(ConfigError, match=r"'resnet18' with pretrained weights: No .* exist"):
+        Den(dataclasses.replace(SMALL, pretrained=PretrainedWeights.TIMM))
+
+
+@torch.no_grad()
+def test_blocks_may_have_any_norm() -> None:
+    net = Den(dataclasses.replace(SMALL, backbone='resnet50_gn')).eval()
+    assert net(torch.rand(1, 3, 64, 64)).shape == (1, *GRID)
+
+
 def test_an_image_of_another_size_is_refused() -> None:
     with pytest.raises(ConfigError, match='the image has 96 x 64 pixels; need 64 x 64'):
         Den(SMALL)(torch.rand(1, 3, 64, 96))

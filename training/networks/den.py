@@ -75,14 +75,26 @@ class Den(nn.Module):
     std: Tensor
 
     def __init__(self, config: DenConfig) -> None:
-        """Initial weights as configured. Raises ConfigError: no ResNet of timm's."""
+        """Initial weights as configured.
+
+        Raises:
+            ConfigError: no ResNet of timm's, or weights that timm cannot get.
+        """
         super().__init__()
         self.config = config
         if not config.backbone.startswith('resnet') or not timm.is_model(config.backbone):
             raise ConfigError(f"backbone {config.backbone!r} is none of timm's resnet*")
-        net = cast(Any, timm.create_model(
-            config.backbone, pretrained=config.pretrained is PretrainedWeights.TIMM, num_classes=0
-        ))  # fmt: skip
+        pretrained = config.pretrained is PretrainedWeights.TIMM
+        try:
+            net = cast(
+                Any, timm.create_model(config.backbone, pretrained=pretrained, num_classes=0)
+            )
+        except (OSError, RuntimeError) as error:
+            wanted = ' with pretrained weights' if pretrained else ''
+            reason = ' '.join(str(error).split())
+            raise ConfigError(
+                f'timm cannot make backbone {config.backbone!r}{wanted}: {reason}'
+            ) from error
         try:
             self.conv1, self.bn1, self.maxpool = net.conv1, net.bn1, net.maxpool
             for name in _STAGES:
@@ -181,8 +193,8 @@ def begin_second_stage(net: Den, first: Mapping[str, Tensor]) -> None:
 
 def _channels_of(block: nn.Module) -> int:
     """Channels of a residual block's answer."""
-    last = getattr(block, 'bn3', None) or block.bn2
-    return int(cast(nn.BatchNorm2d, last).num_features)
+    last = getattr(block, 'conv3', None) or block.conv2
+    return int(cast(nn.Conv2d, last).out_channels)
 
 
 def _halved(side: int) -> int:
