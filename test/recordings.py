@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from depth_ros import bag_messages
-from depth_ros.bags import BagWriter, Storage
+from depth_ros.bags import BagReader, BagWriter, Storage
 from depth_ros.camera import Intrinsics
 
 WIDTH, HEIGHT = 64, 48
@@ -82,4 +82,23 @@ def write_recording(path: Path, frames: int = 12, *, depth: bool = True,
             if odometry:
                 bag.write('/truth', bag_messages.ODOMETRY, stamp,
                           bag_messages.odometry(stamp, 'world', 'camera', forward_pose(index)))
+    return path
+
+
+def rewrite(path: Path, source: Path, edit: Callable[[str, int, Any], Any] | None = None,
+            odometry: Iterable[tuple[str, int, Any]] = ()) -> Path:
+    """Write the bag `path`: the recording `source`, edited, with more odometry at its end.
+
+    edit: of topic, frame and message makes the message that is written, or None for none.
+    odometry: topic, stamp and message of each that is added.
+    """
+    with BagReader(source) as reader, BagWriter(path) as writer:
+        types = {topic.name: topic.type for topic in reader.topics}
+        for topic, stamp, message in reader.messages(list(types)):
+            index = (stamp - START_NS) // PERIOD_NS
+            edited = message if edit is None else edit(topic, index, message)
+            if edited is not None:
+                writer.write(topic, types[topic], stamp, edited)
+        for topic, stamp, message in odometry:
+            writer.write(topic, bag_messages.ODOMETRY, stamp, message)
     return path

@@ -10,7 +10,7 @@ import recordings
 from helpers import shared_bag
 
 from depth_ros import bag_messages
-from depth_ros.bags import BagReader, BagWriter, Selection
+from depth_ros.bags import BagReader, Selection
 from depth_ros.cli.main import main
 from depth_ros.errors import BagError, CameraError, ConfigError
 from depth_ros.evaluation.bag_pass import BagPass
@@ -20,7 +20,6 @@ from depth_ros.evaluation.pages import to_text
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.samples import EvenSamples
 from depth_ros.evaluation.truth import NearestInTime, find_topics, true_depths
-from depth_ros.messages import NSEC
 from depth_ros.model import Model, ScaleKind
 from depth_ros.pipeline import DepthPipeline
 
@@ -60,14 +59,10 @@ def test_a_model_that_tells_the_truth_has_no_error(model, bag):
 
 
 def test_a_pause_of_the_recording_is_no_error_of_the_model(tmp_path, model):
-    bag = tmp_path / 'bag'
-    with BagReader(recordings.write_recording(tmp_path / 'first', 30)) as reader, \
-            BagWriter(bag) as writer:
-        types = {topic.name: topic.type for topic in reader.topics}
-        for topic, stamp, message in reader.messages(list(types)):
-            index = (stamp - recordings.START_NS) // recordings.PERIOD_NS
-            if topic != '/image' or not 8 <= index < 16:
-                writer.write(topic, types[topic], stamp, message)
+    bag = recordings.rewrite(
+        tmp_path / 'bag', recordings.write_recording(tmp_path / 'first', 30),
+        lambda topic, index, message:
+            None if topic == '/image' and 8 <= index < 16 else message)
     evaluation = run(model, bag)
     assert evaluation.frames == 22
     assert evaluation.motion.frames == 14  # those after the pause
@@ -76,32 +71,24 @@ def test_a_pause_of_the_recording_is_no_error_of_the_model(tmp_path, model):
 
 
 def test_a_path_recorded_at_other_times_is_no_error_of_the_model(tmp_path, model):
-    bag = tmp_path / 'bag'
+    def truth(index):
+        late_ns = 15_000_000 if index % 2 else -15_000_000
+        stamp = recordings.stamp_of(index) + late_ns
+        pose = recordings.forward_pose(index + late_ns / recordings.PERIOD_NS)
+        return '/truth', stamp, bag_messages.odometry(stamp, 'world', 'camera', pose)
+
     first = recordings.write_recording(tmp_path / 'first', 12, odometry=False)
-    with BagReader(first) as reader, BagWriter(bag) as writer:
-        types = {topic.name: topic.type for topic in reader.topics}
-        for topic, stamp, message in reader.messages(list(types)):
-            writer.write(topic, types[topic], stamp, message)
-        for index in range(12):
-            late_s = 0.015 if index % 2 else -0.015
-            stamp = recordings.stamp_of(index) + round(late_s * NSEC)
-            pose = recordings.forward_pose(index + late_s * NSEC / recordings.PERIOD_NS)
-            writer.write('/truth', bag_messages.ODOMETRY, stamp,
-                         bag_messages.odometry(stamp, 'world', 'camera', pose))
+    bag = recordings.rewrite(tmp_path / 'bag', first, odometry=map(truth, range(12)))
     evaluation = run(model, bag)
     assert evaluation.motion.frames == 12
     assert evaluation.motion.model.pair.translation_rmse == pytest.approx(0.0, abs=1e-5)
 
 
 def test_a_hole_in_the_true_path_is_no_motion_of_one_step(tmp_path, model):
-    bag = tmp_path / 'bag'
-    with BagReader(recordings.write_recording(tmp_path / 'first', 30)) as reader, \
-            BagWriter(bag) as writer:
-        types = {topic.name: topic.type for topic in reader.topics}
-        for topic, stamp, message in reader.messages(list(types)):
-            index = (stamp - recordings.START_NS) // recordings.PERIOD_NS
-            if topic != '/truth' or not 10 <= index < 20:
-                writer.write(topic, types[topic], stamp, message)
+    bag = recordings.rewrite(
+        tmp_path / 'bag', recordings.write_recording(tmp_path / 'first', 30),
+        lambda topic, index, message:
+            None if topic == '/truth' and 10 <= index < 20 else message)
     motion = run(model, bag).motion
     assert motion.frames == 20
     still, _, repeated = motion.guesses
@@ -111,18 +98,18 @@ def test_a_hole_in_the_true_path_is_no_motion_of_one_step(tmp_path, model):
 
 
 def test_a_true_path_of_a_body_whose_place_is_not_known_is_told_of(tmp_path, model):
-    bag = tmp_path / 'bag'
-    with BagReader(recordings.write_recording(tmp_path / 'first', 12)) as reader, \
-            BagWriter(bag) as writer:
-        types = {topic.name: topic.type for topic in reader.topics}
-        for topic, stamp, message in reader.messages(list(types)):
-            if topic == '/truth':
-                message = bag_messages.odometry(stamp, 'odom', 'base_link', np.eye(4))
-            writer.write(topic, types[topic], stamp, message)
+    def of_the_body(topic, index, message):
+        if topic != '/truth':
+            return message
+        return bag_messages.odometry(
+            recordings.stamp_of(index), 'odom', 'base_link', np.eye(4))
+
+    first = recordings.write_recording(tmp_path / 'first', 12)
+    bag = recordings.rewrite(tmp_path / 'bag', first, of_the_body)
     told = ("True path: odometry tells the pose of 'base_link', which /tf_static does not connect "
             "with 'camera'")
     assert told in to_text(run(model, bag))
-    assert 'True path' not in to_text(run(model, tmp_path / 'first'))
+    assert 'True path' not in to_text(run(model, first))
 
 
 def test_no_image_after_the_selected_ones_is_looked_at(monkeypatch, bag):
@@ -171,15 +158,13 @@ def test_a_model_without_unit_is_judged_without_rigid_alignment(tmp_path, bag):
 
 
 def test_the_border_that_rectifying_leaves_is_not_taken_for_plain(tmp_path, model):
-    bag = tmp_path / 'bag'
-    with BagReader(recordings.write_recording(tmp_path / 'first', 3)) as reader, \
-            BagWriter(bag) as writer:
-        types = {topic.name: topic.type for topic in reader.topics}
-        for topic, stamp, message in reader.messages(list(types)):
-            if topic == '/camera_info':
-                message = bag_messages.camera_info(stamp, 'camera', recordings.CAMERA)
-                message.distortion_model, message.d = 'plumb_bob', np.array([0.6, 0, 0, 0, 0.0])
-            writer.write(topic, types[topic], stamp, message)
+    def distorted(topic, index, message):
+        if topic == '/camera_info':
+            message.distortion_model, message.d = 'plumb_bob', np.array([0.6, 0, 0, 0, 0.0])
+        return message
+
+    first = recordings.write_recording(tmp_path / 'first', 3)
+    bag = recordings.rewrite(tmp_path / 'bag', first, distorted)
     frames = BagPass(EvaluationRequest(bag, ALL), [DepthPipeline.open(model)]).frames()
     for answered in frames:
         plain, seen = answered.truth.plain, answered.frame.seen

@@ -12,7 +12,6 @@ from depth_ros.errors import BagError
 from depth_ros.evaluation.evaluate import evaluate
 from depth_ros.evaluation.pages import to_json
 from depth_ros.evaluation.request import EvaluationRequest
-from depth_ros.messages import pose_to_matrix
 from depth_ros.model import ScaleKind
 from depth_ros.pipeline import DepthPipeline
 from depth_ros.scale import ScaleSettings, ScaleSource
@@ -60,19 +59,13 @@ def test_odometry_finds_the_factor(bag, doubled):
 
 
 def test_odometry_of_its_own_topic_is_no_circle(tmp_path, doubled):
-    bag = tmp_path / 'bag'
-    with BagReader(recordings.write_recording(tmp_path / 'first', 12)) as reader, \
-            BagWriter(bag) as writer:
-        types = {topic.name: topic.type for topic in reader.topics}
-        for topic, stamp, message in reader.messages(list(types)):
-            writer.write(topic, types[topic], stamp, message)
-        for index in range(12):
-            # Wheels that slip: a tenth short.
-            pose = recordings.forward_pose(index)
-            pose[:3, 3] *= 0.9
-            stamp = recordings.stamp_of(index)
-            writer.write('/wheels', bag_messages.ODOMETRY, stamp,
-                         bag_messages.odometry(stamp, 'odom', 'camera', pose))
+    def slipping(index):
+        pose, stamp = recordings.forward_pose(index), recordings.stamp_of(index)
+        pose[:3, 3] *= 0.9
+        return '/wheels', stamp, bag_messages.odometry(stamp, 'odom', 'camera', pose)
+
+    bag = recordings.rewrite(tmp_path / 'bag', recordings.write_recording(tmp_path / 'first', 12),
+                             odometry=map(slipping, range(12)))
     scale = ScaleSettings(ScaleSource.ODOMETRY)
     evaluation = run(doubled, bag, scale, odometry_topic='/truth', scale_odometry_topic='/wheels')
     assert evaluation.depth[0].stability.median_ratio == pytest.approx(1 / 0.9, rel=1e-3)
@@ -80,15 +73,13 @@ def test_odometry_of_its_own_topic_is_no_circle(tmp_path, doubled):
 
 
 def test_odometry_of_a_body_whose_place_is_not_known_is_told_of(tmp_path, capsys, doubled):
-    bag = tmp_path / 'bag'
-    with BagReader(recordings.write_recording(tmp_path / 'first', 12)) as reader, \
-            BagWriter(bag) as writer:
-        types = {topic.name: topic.type for topic in reader.topics}
-        for topic, stamp, message in reader.messages(list(types)):
-            writer.write(topic, types[topic], stamp, message)
-            if topic == '/truth':
-                writer.write('/wheels', types[topic], stamp, bag_messages.odometry(
-                    stamp, 'odom', 'base_link', pose_to_matrix(message.pose.pose)))
+    def of_the_body(index):
+        stamp = recordings.stamp_of(index)
+        return '/wheels', stamp, bag_messages.odometry(
+            stamp, 'odom', 'base_link', recordings.forward_pose(index))
+
+    bag = recordings.rewrite(tmp_path / 'bag', recordings.write_recording(tmp_path / 'first', 12),
+                             odometry=map(of_the_body, range(12)))
     told = "'base_link', which /tf_static does not connect with 'camera'"
     scale = ScaleSettings(ScaleSource.ODOMETRY)
     evaluation = run(doubled, bag, scale, odometry_topic='/truth', scale_odometry_topic='/wheels')
