@@ -154,6 +154,18 @@ def test_what_cannot_be_quantised_is_refused(
     assert not [path for path in tmp_path.iterdir() if 'out' in path.name]
 
 
+def test_weights_in_a_file_of_their_own_are_read_and_not_left_behind(
+    single: Model, report: Int8Report, bag: Path, tmp_path: Path
+) -> None:
+    networks = disparity_graphs(*contrasted_networks(), single.spec)
+    export_model(*networks, single.spec, SAMPLES, tmp_path / 'split', max_file_bytes=1000)
+    split = Model.load(tmp_path / 'split')
+    assert split.depth_path.with_name('depth.onnx.data').is_file()
+    found = convert(split, bag, tmp_path / 'out')
+    assert [path.name for path in found.path.glob('*.data')] == []
+    assert found.size_bytes[0] > found.size_bytes[1] == report.size_bytes[1]
+
+
 def test_command_line(single: Model, bag: Path, tmp_path: Path,
                       capsys: pytest.CaptureFixture) -> None:
     export = ['export', str(single.path), '--out', str(tmp_path / 'out')]

@@ -110,7 +110,9 @@ def convert_to_int8(
         raise ModelError(f'{model.path} has no {SAMPLES_FILE} to check the result with')
     frames = read_calibration_frames(model.spec, source, rectify, default_cache_root(), progress)
     with replacing_folder(out_folder) as folder:
-        shutil.copytree(model.path, folder, dirs_exist_ok=True)
+        # The 8-bit graphs hold their weights: a file of the single ones is theirs no more.
+        graphs = shutil.ignore_patterns('*.onnx', '*.onnx.data')
+        shutil.copytree(model.path, folder, ignore=graphs, dirs_exist_ok=True)
         progress(f'calibrating on {len(frames.calibrated.depth)} frames of {source.path}')
         spec = _spec(model.spec, source, len(frames.calibrated.depth), tolerance)
         _write_graphs(model, spec, frames, folder)
@@ -219,4 +221,4 @@ def _times_ms(first: Path, second: Path, inputs: Inputs) -> tuple[float, float]:
 
 
 def _size(model: Model) -> int:
-    return sum(path.stat().st_size for path in model.path.glob('*.onnx'))
+    return sum(path.stat().st_size for path in model.path.glob('*.onnx*'))
