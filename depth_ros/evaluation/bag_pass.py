@@ -178,8 +178,9 @@ class BagPass:
         for bag in request.training_bags:
             other = replace(request, bag=bag, training_bags=(), mask_topic=None)
             depths = true_depths(other, find_topics(other), Selection())
-            for count, (_, true) in enumerate(depths):
-                self._known_bags += count == 0
+            for index, (_, true) in enumerate(depths):
+                if index == 0:
+                    self._known_bags += 1
                 yield true.on(intrinsics)
         if request.training is not None:
             for _, true in true_depths(request, self._topics, request.training):

@@ -15,7 +15,7 @@ from depth_ros.evaluation.mask_scores import MaskScorer
 from depth_ros.evaluation.motion_scores import MotionEvaluation, evaluate_motion, make_pairing
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.results import Latency, Paths
-from depth_ros.evaluation.trajectories import associate, poses_at
+from depth_ros.evaluation.trajectories import covered_by, poses_at
 from depth_ros.evaluation.truth import STAMP_TOLERANCE_NS
 from depth_ros.model import ModelSpec, ScaleKind
 from depth_ros.offline import OdometryFeed
@@ -87,7 +87,7 @@ class ModelRun:
         longest = Counter(map(_stretch, self._placed)).most_common(1)[0][0]
         stretch = [state for state in self._placed if _stretch(state) == longest]
         stamps_ns = np.array([state.stamp_ns for state in stretch])
-        ours, _ = associate(stamps_ns, truth.stamps_ns, STAMP_TOLERANCE_NS)
+        ours = covered_by(stamps_ns, truth.stamps_ns, STAMP_TOLERANCE_NS)
         if len(ours) < 2:
             return None, None
         stamps_ns = stamps_ns[ours]

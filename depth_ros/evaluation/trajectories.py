@@ -59,22 +59,20 @@ class SnippetError:
     std: float
 
 
-def associate(stamps_ns: np.ndarray, other_stamps_ns: np.ndarray,
-              tolerance_ns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pair each stamp [N] with the nearest of the other, sorted stamps [M] within the tolerance.
+def covered_by(stamps_ns: np.ndarray, other_stamps_ns: np.ndarray,
+               tolerance_ns: int) -> np.ndarray:
+    """Return the indices of the stamps [N] that one of the other, sorted stamps [M] is close to.
 
-    Returns two index arrays of equal length. One of the others may serve several stamps.
+    Close: within the tolerance, before or after.
     """
     if len(other_stamps_ns) == 0:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    insertion = np.searchsorted(other_stamps_ns, stamps_ns)
-    after = np.minimum(insertion, len(other_stamps_ns) - 1)
-    before = np.maximum(insertion - 1, 0)
-    take_before = (np.abs(stamps_ns - other_stamps_ns[before])
-                   <= np.abs(stamps_ns - other_stamps_ns[after]))
-    nearest = np.where(take_before, before, after)
-    close = np.abs(stamps_ns - other_stamps_ns[nearest]) <= tolerance_ns
-    return np.flatnonzero(close), nearest[close]
+        return np.empty(0, np.int64)
+    after = np.searchsorted(other_stamps_ns, stamps_ns)
+    before = np.maximum(after - 1, 0)
+    after = np.minimum(after, len(other_stamps_ns) - 1)
+    away_ns = np.minimum(np.abs(stamps_ns - other_stamps_ns[before]),
+                         np.abs(stamps_ns - other_stamps_ns[after]))
+    return np.flatnonzero(away_ns <= tolerance_ns)
 
 
 def poses_at(stamps_ns: np.ndarray, pose_stamps_ns: np.ndarray,
