@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from depth_ros.errors import CameraError
+from depth_ros.lens_fold import fisheye_fold, polynomial_fold
 
 # Largest image side accepted [pixels], which is also OpenCV's for maps; beyond it a size is taken
 # for a damaged message.
@@ -32,6 +33,8 @@ _POLYNOMIAL_MODELS = ('plumb_bob', 'rational_polynomial')
 _FISHEYE_MODELS = ('equidistant', 'fisheye')
 _POLYNOMIAL_LENGTHS = (4, 5, 8, 12, 14)
 _FISHEYE_LENGTH = 4
+_OUTSIDE = -2
+"""Row and column of a pixel that no image has, nor has one a neighbour there."""
 
 
 @dataclass(frozen=True)
@@ -265,7 +268,7 @@ class Rectifier:
         if self.active:
             try:
                 self._maps = _rectify_maps(camera)
-            except cv2.error as error:  # what a matrix without an inverse comes to
+            except (cv2.error, np.linalg.LinAlgError) as error:  # P or R has no inverse
                 raise CameraError(
                     f'camera_info of {camera.frame_id!r} cannot be rectified by: {error}'
                 ) from None
@@ -344,14 +347,35 @@ def _rectify_maps(camera: CameraModel) -> tuple[np.ndarray, np.ndarray]:
         d = _padded(camera.d, (_FISHEYE_LENGTH,))
         if d is not None:
             maps = cv2.fisheye.initUndistortRectifyMap(k, d, r, p, size, cv2.CV_16SC2)
-            return maps[0], maps[1]
+            return _unfolded(maps, p @ r, fisheye_fold(camera.d))
     elif model in _POLYNOMIAL_MODELS or not any(camera.d):
         d = _padded(camera.d, _POLYNOMIAL_LENGTHS)
         if d is not None:
             maps = cv2.initUndistortRectifyMap(k, d, r, p, size, cv2.CV_16SC2)
-            return maps[0], maps[1]
+            return _unfolded(maps, p @ r, polynomial_fold(camera.d))
     supported = ', '.join(_POLYNOMIAL_MODELS + _FISHEYE_MODELS)
     raise CameraError(
         f'camera {camera.frame_id!r}: distortion model {model!r} with {len(camera.d)} '
         f'coefficients is not supported (supported: {supported})'
     )
+
+
+def _unfolded(
+    maps: Sequence[np.ndarray], p_of_raw: np.ndarray, fold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Maps that show nothing of rays beyond the tangent `fold`.
+
+    Args:
+        maps: of OpenCV, of whole pixels [H,W,2] and of fractions [H,W].
+        p_of_raw: [3,3], points of the raw camera to rectified pixels.
+        fold: see depth_ros.lens_fold.
+    """
+    whole, fractions = maps
+    if math.isfinite(fold):
+        height, width = fractions.shape
+        v, u = np.ogrid[:height, :width]
+        x, y, z = (row[0] * u + row[1] * v + row[2] for row in np.linalg.inv(p_of_raw))
+        with np.errstate(over='ignore', invalid='ignore'):
+            folded = ~((z > 0) & (x * x + y * y < (fold * z) ** 2))
+        whole[folded], fractions[folded] = _OUTSIDE, 0
+    return whole, fractions

@@ -252,6 +252,41 @@ def test_pixels_that_the_camera_never_saw_are_told(model, d, distort):
     assert 0.2 < rectifier.seen.mean() < 0.8
 
 
+@pytest.mark.parametrize(
+    ('model', 'd', 'distort'),
+    [
+        ('plumb_bob', (-0.38, 0.0, 0.0, 0.0, 0.0), distorted_polynomial),
+        ('plumb_bob', (-0.3, 0.03, 0.0, 0.0, 0.0), distorted_polynomial),
+        # The quotient has a pole within the picture.
+        ('rational_polynomial', (0.1, 0, 0, 0, 0, -0.6, 0, 0), distorted_polynomial),
+        ('equidistant', (-0.3, 0.0, 0.0, 0.0), distorted_fisheye),
+    ],
+)
+def test_what_a_lens_model_folds_back_is_not_seen(model, d, distort):
+    camera = make_intrinsics(160, 120, 60.0)
+    info = make_camera_info(camera, d, model)
+    info.p[0] = info.p[5] = ZOOMED_OUT * 60.0
+    rectifier = Rectifier(CameraModel.from_info(info))
+    assert rectifier.seen is not None
+    folded = 0
+    for row in range(0, 120, 3):
+        for column in range(0, 160, 3):
+            x, y = ray(rectifier.intrinsics, column, row)
+            # Where each step from the axis to the ray goes further out, the next ones do too.
+            way = np.linspace(1e-3, 1.0, 400)
+            bent = np.hypot(*np.transpose([distort(x * s, y * s, d) for s in way]))
+            if (np.diff(bent) > 0).all():
+                continue
+            x, y = distort(x, y, d)
+            u, v = x * camera.fx + camera.cx, y * camera.fy + camera.cy
+            folded += 0 <= u <= 159 and 0 <= v <= 119
+            assert not rectifier.seen[row, column], (row, column)
+    assert folded > 20
+    white = rectifier(np.full((120, 160), 255, np.uint8))
+    assert (white[~rectifier.seen] < 128).all()
+    assert rectifier.seen.mean() > 0.1
+
+
 def test_where_the_camera_saw_every_pixel_there_is_no_mask():
     camera = make_intrinsics(160, 120, 100.0)
     zoomed_in = make_camera_info(camera, (-0.2, 0.05, 0.0, 0.0, 0.0))
