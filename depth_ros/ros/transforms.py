@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
+from rclpy.exceptions import InvalidHandle
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -66,7 +68,7 @@ class TransformBroadcaster:
         """Broadcast odom_frame to base_frame, unless that has a place in /tf_static.
 
         A camera that nobody else places on it is joined to it too, so that clouds have a place in
-        odom_frame.
+        odom_frame. Once it is destroyed nothing is sent: an image may have been taken up before.
         """
         if mounting.frame_above is not None:
             return
@@ -85,7 +87,8 @@ class TransformBroadcaster:
             translation.x, translation.y, translation.z = mounting.base_T_cam[:3, 3].tolist()
             q.x, q.y, q.z, q.w = matrix_to_quaternion(mounting.base_T_cam[:3, :3])
             transforms.append(optical)
-        self._publisher.publish(self._message_type(transforms=transforms))
+        with contextlib.suppress(InvalidHandle):
+            self._publisher.publish(self._message_type(transforms=transforms))
 
     def destroy(self) -> None:
         """Take the publisher away."""
