@@ -19,6 +19,7 @@ from depth_ros.camera import RectifyMode
 from depth_ros.camera_names import check_names
 from depth_ros.egomotion import OdometrySettings
 from depth_ros.errors import ConfigError
+from depth_ros.frame_links import plain_frame
 from depth_ros.ground_plane import down_of
 from depth_ros.model import DEFAULT_MODEL
 from depth_ros.mounting import base_T_camera
@@ -231,11 +232,22 @@ class NodeParameters:
         """Refuse values that do not fit together.
 
         Raises:
-            ConfigError: names of cameras that cannot stand in topics or are not different; where
-                parameters tell the places of cameras, no frame that these are told in, or not six
-                numbers for each camera.
+            ConfigError: names of cameras that cannot stand in topics or are not different; an
+                odom_frame without a name or that is base_frame; where parameters tell the places
+                of cameras, no frame that these are told in, or not six numbers for each camera.
         """
         check_names(self.cameras)
+        if not plain_frame(self.odom_frame):
+            raise ConfigError(
+                f'parameter odom_frame is {self.odom_frame!r}, which names no frame; allowed: a '
+                "name such as 'odom'"
+            )
+        odom_frames = [plain_frame(self.odom_frame_of(camera)) for camera in self.cameras]
+        if plain_frame(self.base_frame) in odom_frames:
+            raise ConfigError(
+                f'parameter base_frame is {self.base_frame!r}, in which odom gives its pose; name '
+                'another one, or set odom_frame'
+            )
         if self.extrinsics is Extrinsics.PARAMETER and not self.base_frame:
             raise ConfigError(
                 "parameter extrinsics is 'parameter' while base_frame is '': camera_in_base has "

@@ -147,6 +147,21 @@ def test_a_place_needs_a_frame_to_be_in():
         NodeParameters().changed(PLACED).changed({'base_frame': ''})
 
 
+@pytest.mark.parametrize(
+    ('values', 'words'),
+    [
+        ({'odom_frame': ''}, "odom_frame is ''"),
+        ({'odom_frame': '/'}, "odom_frame is '/'"),
+        ({'base_frame': 'odom'}, "base_frame is 'odom'"),
+        ({'base_frame': '/map', 'odom_frame': 'map'}, "base_frame is '/map'"),
+        ({'cameras': ['a', 'b'], 'base_frame': 'b/odom'}, "base_frame is 'b/odom'"),
+    ],
+)
+def test_odometry_needs_two_frames(values, words):
+    with pytest.raises(ConfigError, match=words):
+        NodeParameters().changed(values)
+
+
 def test_every_parameter_is_explained():
     for entry in TABLE:
         assert len(entry.meaning.text) > 10
