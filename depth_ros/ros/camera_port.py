@@ -49,7 +49,8 @@ _TROUBLE_OF = {
     MemoryError: Trouble.MEMORY,
 }
 _OF_PICTURES = (Trouble.IMAGE, Trouble.CAMERA, Trouble.STAMP)
-_OF_COMPUTING = (Trouble.INFERENCE, Trouble.MEMORY)
+_OF_COMPUTING = (Trouble.INFERENCE, Trouble.MEMORY, Trouble.ODOMETRY, Trouble.TF)
+"""The last two are told anew with each frame whose odometry is wanted."""
 _TILT_CURE = (
     'let it see level ground in the lower half of its image; where it is tilted, name base_frame '
     'and let /tf_static place it there, or set extrinsics to parameter and camera_in_base'

@@ -40,10 +40,12 @@ class Trouble(enum.Enum):
     INTERNAL = 'internal'
 
 
-OF_FRAMES = frozenset({
-    Trouble.CAMERA, Trouble.FOCAL, Trouble.IMAGE, Trouble.INFERENCE, Trouble.WORKER,
-    Trouble.MEMORY, Trouble.STAMP, Trouble.INPUT, Trouble.TRANSPORT,
+OF_IMAGES = frozenset({
+    Trouble.CAMERA, Trouble.IMAGE, Trouble.INFERENCE, Trouble.MEMORY, Trouble.STAMP
 })  # fmt: skip
+"""What the next image tells anew, if it still holds."""
+
+OF_FRAMES = OF_IMAGES | {Trouble.FOCAL, Trouble.WORKER, Trouble.INPUT, Trouble.TRANSPORT}
 """What cannot be wrong with a node that takes no frames."""
 
 SHOWN_S = 2.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from depth_ros import transport
-from depth_ros.ros.health import Level, Problem, Trouble
+from depth_ros.ros.health import OF_IMAGES, SHOWN_S, Level, Problem, Trouble
 from depth_ros.ros.inputs import Inputs
 from depth_ros.ros.monitor import Monitor
 
@@ -34,7 +34,8 @@ def watch_inputs(
         if needs_info and inputs.image_came and inputs.lacks_info:
             monitor.report(Trouble.CAMERA, Problem(Level.ERROR, missing_info(inputs)))
         return
-    monitor.clear(Trouble.CAMERA)  # the next image tells again
+    # An error of the last image would stand above the reason why no more come.
+    monitor.clear(*OF_IMAGES, older_than_s=SHOWN_S)
     seconds = f'for {silence.image_s:.0f} s'
     publishers = inputs.publishers
     if publishers and silence.infos_since_image >= _ENOUGH_INFOS:

@@ -594,6 +594,21 @@ def test_position_of_the_camera_comes_from_tf_static(network, peer, model):
     assert abs(last.pose.pose.position.x) < 1e-6
 
 
+def test_odometry_that_nobody_wants_any_more_is_not_missed(network, peer, tmp_path):
+    model = graphs.write_model(tmp_path / 'without', graphs.spec(motion=None)).path
+    depths = peer.collect(Image, 'depth/image')
+    listener = peer.other_node()
+    listener.create_subscription(Odometry, 'odom', lambda message: None, RELIABLE)
+    camera = Camera(peer)
+    with network.depth_node(model=model):
+        told = peer.wait_diagnosis(lambda d: 'wrong: odometry' in d, camera.send)
+        assert 'no pose network' in told['wrong: odometry']
+        listener.destroy_node()
+        peer.wait_diagnosis(
+            lambda d: 'wrong: odometry' not in d, lambda: camera.send_until(depths)
+        )
+
+
 @pytest.mark.parametrize(('width', 'height'), [(640, 480), (1280, 720)])
 def test_large_best_effort_images_all_arrive_with_the_profile(
     network, peer, model, width, height
