@@ -193,6 +193,16 @@ class OdometryTracker:
         self._key = self._earlier = None
         self._reason = reason
 
+    def succeed(self, earlier: OdometryTracker, reason: str) -> None:
+        """Go on counting worlds where another tracker of the same camera ends.
+
+        Args:
+            earlier: that one.
+            reason: why the next frame starts a new world.
+        """
+        self._worlds = earlier._worlds
+        self._reason = reason
+
     def start(self, stamp_ns: int, reason: str) -> OdometryState:
         """Make this frame the keyframe and the origin of a new world."""
         self._worlds += 1

@@ -136,6 +136,16 @@ class CameraTrack:
         if self._tracker is not None:
             self._tracker.reset(reason)
 
+    def succeed(self, earlier: CameraTrack, reason: str) -> None:
+        """Take the place of a track of the same camera, whose resets go on to be counted.
+
+        Args:
+            earlier: that one.
+            reason: why its odometry world ends.
+        """
+        if self._tracker is not None and earlier._tracker is not None:
+            self._tracker.succeed(earlier._tracker, reason)
+
     def skip(self) -> None:
         """A frame came whose motion nobody wanted; where that tears the path, odometry says so."""
         if self._tracker is not None:

@@ -317,6 +317,19 @@ def test_reset_by_the_caller(tmp_path):
     assert (state.resets, state.reset_reason) == (1, 'the user asked')
 
 
+def test_resets_are_counted_on_by_the_track_of_another_model(tmp_path):
+    first, second = make_track(tmp_path / 'first'), make_track(tmp_path / 'second')
+    sequence = frames(4)
+    first.process(sequence[0])
+    first.reset('the user asked')
+    first.process(sequence[1])
+    second.succeed(first, 'another model')
+    state = second.process(sequence[2]).odometry
+    assert (state.resets, state.reset_reason) == (2, 'another model')
+    without = graphs.write_model(tmp_path / 'without', graphs.spec(motion=None))
+    CameraTrack(DepthPipeline.open(without)).succeed(second, 'another model')
+
+
 def test_a_fixed_factor_scales_depth_and_path(tmp_path):
     scale = ScaleSettings(source=ScaleSource.FIXED, factor=5.0)
     fixed = TrackSettings(odometry=AS_ANSWERED, scale=scale)

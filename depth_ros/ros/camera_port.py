@@ -189,7 +189,8 @@ class CameraPort:
         """Give the topics back."""
         self.close_inputs()
         self._outputs.destroy()
-        self._monitor.scale_text = self._monitor.focal_text = 'none'
+        monitor = self._monitor
+        monitor.scale_text = monitor.focal_text = monitor.odometry_text = 'none'
 
     def watch(self) -> None:
         """Report inputs that are missing; to be called about once a second."""
@@ -208,6 +209,10 @@ class CameraPort:
 
     def install(self, track: CameraTrack | None, parameters: NodeParameters) -> None:
         """Use another model's track and other parameters from the next frame on."""
+        if track is not None and self._track is not None:
+            track.succeed(self._track, 'another model was loaded')
+        if track is None or not track.pipeline.has_pose:
+            self._monitor.odometry_text = 'none'
         self._track = track
         self._focal = None if track is None else FocalEstimate(track.pipeline)
         self._follow_parameters(parameters)

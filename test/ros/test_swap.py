@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from helpers import NEEDS_OPENVINO
+from nav_msgs.msg import Odometry
 from ros_camera import HEIGHT, START, WIDTH, Camera, as_array, stamp_of
 from ros_harness import Peer, wait_for
 from sensor_msgs.msg import Image
@@ -232,6 +233,21 @@ def test_a_folder_that_changed_is_loaded_by_setting_the_model_to_what_it_is(
         assert peer.set_parameter('model', models['one']).successful
         camera.send_until(depths, 2)
         assert depth_of(depths[-1]) == pytest.approx(3.0, rel=1e-4)
+
+
+def test_diagnostics_tell_that_odometry_starts_anew(network, peer, camera, models, tmp_path):
+    odometry = peer.collect(Odometry, 'odom')
+    depths = peer.collect(Image, 'depth/image')
+    without = str(graphs.write_model(tmp_path / 'without', graphs.spec(motion=None)).path)
+    with network.depth_node(model=models['one']):
+        camera.send_until(odometry, 2)
+        assert peer.set_parameter('model', models['two']).successful
+        camera.send_until(odometry, 2)
+        told = peer.wait_diagnosis(lambda d: 'anew' in d['odometry'])
+        assert 'started anew 1 times, last: another model was loaded' in told['odometry']
+        assert peer.set_parameter('model', without).successful
+        camera.send_until(depths)
+        peer.wait_diagnosis(lambda d: d['odometry'] == 'none')
 
 
 def test_an_inactive_node_swaps_too(network, peer, camera, models):
