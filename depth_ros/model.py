@@ -77,9 +77,16 @@ class Model:
         """Open a folder, or a model by its name under the user's or the installed models.
 
         Raises:
-            ModelError: no such model, a file is missing, damaged or of an unknown version.
+            ModelError: no such model, a file is missing, damaged or of an unknown version, or
+                cannot be read.
         """
-        path = _find(folder_or_name)
+        try:
+            return cls._load(_find(folder_or_name))
+        except (OSError, RuntimeError) as error:  # the latter where ~ names nobody's home
+            raise ModelError(f'cannot read model {str(folder_or_name)!r}: {error}') from error
+
+    @classmethod
+    def _load(cls, path: Path) -> Model:
         depth_path, pose_path = path / DEPTH_FILE, path / POSE_FILE
         if not depth_path.is_file():
             raise ModelError(f'{path} is no model folder: it holds no {DEPTH_FILE}')

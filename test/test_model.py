@@ -1,6 +1,8 @@
 """Model folders: the spec, the files, and what damaged ones get."""
 
 import dataclasses
+import errno
+import io
 import json
 import math
 import shutil
@@ -101,6 +103,28 @@ def test_unknown_name_lists_the_known(tmp_path, monkeypatch):
     graphs.write_model(tmp_path / 'tiny')
     with pytest.raises(ModelError, match=r"no model 'huge'.*tiny"):
         Model.load('huge')
+
+
+@pytest.mark.parametrize('name', ['~nobody_of_that_name/model', 300 * 'x'])
+def test_names_that_the_system_refuses_are_models_that_cannot_be_read(name):
+    with pytest.raises(ModelError, match=f'cannot read model {name!r}'):
+        Model.load(name)
+
+
+@pytest.mark.parametrize('name', ['depth.onnx', 'SHA256SUMS'])
+def test_a_file_of_somebody_elses_is_named(tmp_path, monkeypatch, name):
+    graphs.write_model(tmp_path)
+    write_checksums(tmp_path)
+    open_file = io.open
+
+    def refuse(file, *arguments, **options):
+        if str(file) == str(tmp_path / name):
+            raise PermissionError(errno.EACCES, 'Permission denied', str(file))
+        return open_file(file, *arguments, **options)
+
+    monkeypatch.setattr(io, 'open', refuse)  # root, as in a container, may read all
+    with pytest.raises(ModelError, match=f'cannot read model .*Permission denied.*{name}'):
+        Model.load(tmp_path)
 
 
 def test_folder_without_graph(tmp_path):

@@ -254,7 +254,8 @@ def test_an_inactive_node_swaps_too(network, peer, camera, models):
     depths = peer.collect(Image, 'depth/image')
     with network.depth_node(model=models['one'], autostart=False):
         assert peer.transition('configure')
-        assert not peer.set_parameter('model', '/no/such/model').successful
+        for name in ('/no/such/model', '~nobody_of_that_name/model'):
+            assert not peer.set_parameter('model', name).successful
         assert peer.set_parameter('model', models['two']).successful
         assert peer.transition('activate')
         camera.send_until(depths)
