@@ -107,7 +107,8 @@ class DepthNode(LifecycleNode):
         self._release()
         bug, self._bug = self._bug, ''
         if bug:
-            self.report_bug(bug)
+            problem = Problem(Level.ERROR, f'internal error: {bug}')
+            self._diagnostics.node.report(Trouble.TRANSITION, problem)
         return self._entered('unconfigured')
 
     def report_bug(self, what: str) -> None:
@@ -129,7 +130,7 @@ class DepthNode(LifecycleNode):
         self.destroy_node()
 
     def _configure(self) -> None:
-        self._diagnostics.clear(Trouble.MODEL)
+        self._diagnostics.clear(Trouble.MODEL, Trouble.TRANSITION)
         self._configured = ConfiguredNode(
             self,
             self._settings,

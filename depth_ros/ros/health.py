@@ -37,6 +37,8 @@ class Trouble(enum.Enum):
     MOUNTING = 'mounting'
     INPUT = 'input'
     TRANSPORT = 'transport'
+    TRANSITION = 'transition'
+    """A bug in one, which stays wrong until the node is configured again."""
     INTERNAL = 'internal'
 
 
