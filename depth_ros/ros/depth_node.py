@@ -188,6 +188,9 @@ class DepthNode(LifecycleNode):
                 self._configured.change(changed, names, bool(names & _LOADING_NAMES))
         except DepthRosError as error:
             return SetParametersResult(successful=False, reason=str(error))
+        except Exception as error:  # rclpy would not answer whoever sets them
+            self.report_bug(traceback.format_exc())
+            return SetParametersResult(successful=False, reason=f'internal error: {error}')
         self._settings = changed
         self._owed -= values.keys()
         return SetParametersResult(successful=True)

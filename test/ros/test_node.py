@@ -306,6 +306,18 @@ def test_a_configure_that_fails_half_way_leaves_nothing_and_says_why(network, pe
         assert peer.diagnosis()['level'] == '2'
 
 
+def test_whoever_sets_parameters_is_answered_where_that_fails(network, peer, model):
+    pytest.importorskip('tf2_msgs.msg')
+    wrong = {'qos_overrides./tf.publisher.reliability': 'bogus'}
+    with network.depth_node(model=model, **wrong):
+        peer.wait_loaded()
+        result = peer.set_parameter('publish_tf', True)
+        assert not result.successful
+        assert 'bogus' in result.reason
+        assert peer.get_parameter('publish_tf') is False
+        assert peer.set_parameter('point_stride', 2).successful
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_it_in_order_while_frames_come(network, peer, model, number):
     depths = peer.collect(Image, 'depth/image')
