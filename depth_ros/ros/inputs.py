@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from rclpy.callback_groups import CallbackGroup
@@ -11,6 +12,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_ros.camera_infos import CameraInfos
@@ -130,25 +132,30 @@ class Inputs:
         self.info_name = camera_topic(camera, 'camera_info')
         self.info_topic = node.resolve_topic_name(self.info_name)
         image_type = Image if transport is ImageTransport.RAW else CompressedImage
-        self._subscriptions = [
-            node.create_subscription(
-                message_type,
-                topic,
-                callback,
-                _sensor_qos(depth),
-                callback_group=group,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-                raw=True,
-            )
+        self._subscriptions: list[Subscription] = []
+        self._receiving: list[Receiving] = []
+        with ExitStack() as made:  # given back where a later step fails
+            made.callback(self.destroy)
             for message_type, topic, callback, depth in (
                 (image_type, self.image_topic, self._on_image, 1),
                 (CameraInfo, self.info_name, self._on_info, _INFOS_KEPT),
+            ):
+                self._subscriptions.append(
+                    node.create_subscription(
+                        message_type,
+                        topic,
+                        callback,
+                        _sensor_qos(depth),
+                        callback_group=group,
+                        qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                        raw=True,
+                    )
+                )
+            self._receiving.append(
+                Receiving('inputs', node.context, self._subscriptions, failed, answer)
             )
-        ]
-        self._receiving = [
-            Receiving('inputs', node.context, self._subscriptions, failed, answer)
-        ]
-        self.take_latched()
+            self.take_latched()
+            made.pop_all()
 
     @property
     def publishers(self) -> int:

@@ -306,6 +306,18 @@ def test_a_configure_that_fails_half_way_leaves_nothing_and_says_why(network, pe
         assert peer.diagnosis()['level'] == '2'
 
 
+def test_an_activation_that_fails_half_way_leaves_nothing_and_says_why(network, peer, model):
+    wrong = {'qos_overrides./camera_info.subscription.reliability': 'bogus'}
+    with network.depth_node(model=model, autostart=False, **wrong):
+        assert peer.transition('configure')
+        assert not peer.transition('activate')
+        assert peer.state() == 'unconfigured'
+        told = peer.wait_diagnosis(lambda d: 'wrong: transition' in d)
+        assert 'bogus' in told['wrong: transition']
+        for topic in ('/image', '/camera_info'):
+            wait_for(lambda t=topic: peer.node.count_subscribers(t) == 0, f'nobody on {topic}')
+
+
 def test_whoever_sets_parameters_is_answered_where_that_fails(network, peer, model):
     pytest.importorskip('tf2_msgs.msg')
     wrong = {'qos_overrides./tf.publisher.reliability': 'bogus'}
