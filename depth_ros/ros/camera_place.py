@@ -76,8 +76,13 @@ class CameraPlace:
             self._monitor.report(Trouble.TF, Problem(Level.WARN, str(error)))
             return None
         above = None if mounting is None else mounting.frame_above
-        if mounting is None or above is None or not broadcasting:
+        if mounting is None or (above is None and frame_id) or not broadcasting:
             self._monitor.clear(Trouble.TF)
+            return mounting
+        if above is None:
+            what = 'images have no frame_id, and so neither they nor clouds have a place in /tf'
+            cure = 'let the driver of the camera name their frame'
+            self._monitor.report(Trouble.TF, Problem(Level.WARN, what, cure))
             return mounting
         odom_frame = parameters.odom_frame_of(self._name)
         what = (

@@ -39,6 +39,5 @@ def _own_body(camera_frame: str, transforms: StaticTransforms) -> Mounting:
     above_base = transforms.root_above(base_frame)
     if above_base is None and above_camera not in (None, plain_frame(base_frame)):
         above_base = above_camera  # which does not pass through the body
-    return Mounting(
-        base_frame, DEFAULT_BASE_T_CAM, above_base, joins_camera=above_camera is None
-    )
+    joins_camera = above_camera is None and plain_frame(camera_frame) != ''
+    return Mounting(base_frame, DEFAULT_BASE_T_CAM, above_base, joins_camera)
