@@ -142,14 +142,14 @@ class CameraPort:
     def open(
         self,
         take: Callable[[CameraPort, Arrival], bool],
-        answer: Callable[[], None],
+        answer: Callable[[Callable[[], None]], None],
         group: CallbackGroup,
     ) -> None:
         """Subscribe and count from zero.
 
         Args:
             take: given each image; tells whether it overtook one that waited.
-            answer: called then; may take its time.
+            answer: called then, see Receiving.
             group: of the callbacks.
         """
         counters = self._monitor.counters

@@ -98,7 +98,7 @@ class Inputs:
         transport: ImageTransport,
         infos: CameraInfos,
         take_image: Callable[[Arrival], None],
-        answer: Callable[[], None],
+        answer: Callable[[Callable[[], None]], None],
         group: CallbackGroup,
         failed: Callable[[str], object],
         unreadable: Callable[[str], object],
@@ -111,7 +111,7 @@ class Inputs:
             transport: raw or compressed images.
             infos: where camera_info is stored.
             take_image: where images are stored.
-            answer: may take its time with those that are.
+            answer: called then, see Receiving.
             group: of subscriptions that no executor may take.
             failed: told of messages that cannot be taken.
             unreadable: told of messages that are no camera_info.

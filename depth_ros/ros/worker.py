@@ -12,6 +12,9 @@ from depth_ros.ros.mailbox import Mailbox
 from depth_ros.ros.processor import FrameProcessor, Image
 from depth_ros.ros.survival import survived
 
+_SHORT_S = 0.005
+"""Images that are answered within this are not worth another thread that receives meanwhile."""
+
 
 class Worker:
     """Has the newest of the images that are put in answered, by one thread at a time."""
@@ -26,6 +29,7 @@ class Worker:
         self._processor = processor
         self._survived = survived(failed)
         self._busy_since_s: float | None = None
+        self._took_s = 0.0
         self._mailbox: Mailbox[CameraPort, Arrival] = Mailbox()
         self._working = threading.Lock()
 
@@ -53,20 +57,29 @@ class Worker:
         with self._working:
             pass
 
-    def work(self) -> None:
-        """Answer the images that wait, unless another thread is at it: that one will."""
+    def work(self, let_receive: Callable[[], None]) -> None:
+        """Answer the images that wait, unless another thread is at it: that one will.
+
+        Args:
+            let_receive: called before what may take long; see Receiving.
+        """
         while self._mailbox.holds_any and self._working.acquire(blocking=False):
             try:
-                self._answer()
+                self._answer(let_receive)
             finally:
                 self._working.release()
 
-    def _answer(self) -> None:
+    def _answer(self, let_receive: Callable[[], None]) -> None:
+        long = self._took_s > _SHORT_S
         while images := self._more([]):
-            self._busy_since_s = time.monotonic()
+            if long:
+                let_receive()
+            began_s = self._busy_since_s = time.monotonic()
             with self._survived:
                 self._processor.process(images, self._more)
             self._busy_since_s = None
+            self._took_s = time.monotonic() - began_s
+            long = True  # where other cameras' images keep coming, there is no end of it
 
     def _more(self, images: list[Image]) -> list[Image]:
         """What there is of cameras other than those of `images`, as far as a run has room."""

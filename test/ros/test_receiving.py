@@ -53,12 +53,14 @@ def test_messages_come_in_order_on_its_thread(peer):
         listener.close()
 
 
-def test_who_works_leaves_receiving_to_another(peer):
+def test_who_works_long_leaves_receiving_to_another(peer):
     let, workers = threading.Event(), []
 
-    def work():
+    def work(let_receive):
         workers.append(threading.get_ident())
         if len(workers) == 1:
+            let_receive()
+            let_receive()  # the second time means nothing
             let.wait()
 
     listener = Listener(peer, work)
@@ -77,10 +79,41 @@ def test_who_works_leaves_receiving_to_another(peer):
         listener.close()
 
 
+def test_who_works_shortly_goes_on_receiving(peer):
+    workers = []
+    listener = Listener(peer, lambda _: workers.append(threading.get_ident()))
+    try:
+        wait_for(
+            lambda: peer.publish('number', Int32(data=1), RELIABLE) or len(workers) > 20, 'work'
+        )
+        assert len(set(workers)) == 1
+    finally:
+        listener.close()
+
+
+def test_work_that_fails_costs_no_turn(peer):
+    workers = []
+
+    def work(let_receive):
+        workers.append(threading.get_ident())
+        if len(workers) % 2:
+            let_receive()
+        raise RuntimeError('a bug')
+
+    listener = Listener(peer, work)
+    try:
+        wait_for(
+            lambda: peer.publish('number', Int32(data=1), RELIABLE) or len(workers) > 20, 'work'
+        )
+        assert len(set(workers)) == 2
+    finally:
+        listener.close()
+
+
 def test_stopping_waits_for_work(peer):
     began, done = threading.Event(), []
 
-    def work():
+    def work(_):
         began.set()
         time.sleep(0.3)
         done.append(True)

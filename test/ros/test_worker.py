@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from unittest.mock import Mock
 
 import pytest
 from ros_harness import wait_for
@@ -43,7 +45,8 @@ class Sender:
     def __init__(self, worker, image, port=None):
         self.port = port or Port()
         self.overtook = worker.put(self.port, image)
-        self._thread = threading.Thread(target=worker.work)
+        self.let_receive = Mock()
+        self._thread = threading.Thread(target=worker.work, args=(self.let_receive,))
         self._thread.start()
 
     def wait(self):
@@ -96,6 +99,38 @@ def test_no_image_is_left_however_threads_meet(at_work):
         for sender in senders:
             sender.wait()
         assert sorted(processor.done[-2:]) == [(image, 0), (image, 1)]
+
+
+def test_another_thread_receives_where_images_take_long(at_work, monkeypatch):
+    monkeypatch.setattr('depth_ros.ros.worker._SHORT_S', 0.3)  # however busy the machine is
+    worker, processor, _ = at_work
+    processor.let.set()
+
+    def woke_another(image):
+        sender = Sender(worker, image)
+        sender.wait()
+        return sender.let_receive.called
+
+    assert not woke_another('the first')
+    assert not woke_another('the next')
+    processor.let.clear()
+    threading.Timer(0.4, processor.let.set).start()
+    assert not woke_another('one that nobody knew to take long')
+    assert woke_another('the one after it')
+    assert not woke_another('one that took no time again')
+
+
+def test_another_thread_receives_where_there_is_more_to_answer(at_work):
+    worker, processor, _ = at_work
+    first = Sender(worker, 1)
+    wait_for(lambda: worker.busy_s > 0.0, 'its being busy')
+    Sender(worker, 2).wait()
+    time.sleep(0.01)
+    assert not first.let_receive.called
+    processor.let.set()
+    first.wait()
+    assert processor.done == [1, 2]
+    assert first.let_receive.called
 
 
 def test_an_error_is_told_and_the_next_image_is_taken(at_work):
