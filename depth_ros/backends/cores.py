@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from depth_ros.backends.cpu_quota import cpu_quota
+
 _TOPOLOGY = Path('/sys/devices/system/cpu')
 
 
 def physical_cores() -> int:
-    """Physical cores that this process may run on.
+    """Physical cores that this process may run on, as far as its quota of them goes.
 
     The two hyperthreads of a core share its arithmetic units, so a second thread on it slows a
     convolution down rather than up.
     """
-    if not hasattr(os, 'sched_getaffinity'):
-        return os.cpu_count() or 1
-    allowed = os.sched_getaffinity(0)
-    return max(1, len({_siblings(cpu) for cpu in allowed}))
+    if hasattr(os, 'sched_getaffinity'):
+        cores = len({_siblings(cpu) for cpu in os.sched_getaffinity(0)})
+    else:
+        cores = os.cpu_count() or 1
+    return max(1, int(min(cores, cpu_quota())))
 
 
 def _siblings(cpu: int) -> str:

@@ -73,7 +73,8 @@ class BackendOptions:
     kind: BackendKind = BackendKind.AUTO
     device: Device = Device.AUTO
     threads: int = 0
-    """CPU threads of one inference; 0: one for each physical core this process may use."""
+    """CPU threads of one inference; 0: one for each physical core this process may use, as
+    far as the quota of its container goes."""
     cpu_precision: CpuPrecision = CpuPrecision.FILE
     engine: EngineOptions = field(default_factory=EngineOptions)
 
