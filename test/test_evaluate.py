@@ -84,6 +84,19 @@ def test_a_path_recorded_at_other_times_is_no_error_of_the_model(tmp_path, model
     assert evaluation.motion.model.pair.translation_rmse == pytest.approx(0.0, abs=1e-5)
 
 
+def test_images_whose_stamps_repeat_are_one_pose(tmp_path, model):
+    def three_of_a_time(topic, index, message):
+        if topic == '/image':
+            stamp = recordings.stamp_of(index - index % 3)
+            message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
+        return message
+
+    bag = recordings.rewrite(
+        tmp_path / 'bag', recordings.write_recording(tmp_path / 'first', 30), three_of_a_time)
+    evaluation = run(model, bag)
+    assert (evaluation.frames, evaluation.motion.frames) == (30, 10)
+
+
 def test_a_hole_in_the_true_path_is_no_motion_of_one_step(tmp_path, model):
     bag = recordings.rewrite(
         tmp_path / 'bag', recordings.write_recording(tmp_path / 'first', 30),

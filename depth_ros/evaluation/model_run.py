@@ -85,7 +85,8 @@ class ModelRun:
         if spec.motion is None or not self._placed:
             return None, None
         longest = Counter(map(_stretch, self._placed)).most_common(1)[0][0]
-        stretch = [state for state in self._placed if _stretch(state) == longest]
+        states = (state for state in self._placed if _stretch(state) == longest)
+        stretch = list({state.stamp_ns: state for state in states}.values())  # some stamps repeat
         stamps_ns = np.array([state.stamp_ns for state in stretch])
         ours = covered_by(stamps_ns, truth.stamps_ns, STAMP_TOLERANCE_NS)
         if len(ours) < 2:
