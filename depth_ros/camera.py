@@ -363,7 +363,7 @@ def _rectify_maps(camera: CameraModel) -> tuple[np.ndarray, np.ndarray]:
 def _unfolded(
     maps: Sequence[np.ndarray], p_of_raw: np.ndarray, fold: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Maps that show nothing of rays beyond the tangent `fold`.
+    """Maps that show nothing of rays beyond the tangent `fold`, nor of any behind the camera.
 
     Args:
         maps: of OpenCV, of whole pixels [H,W,2] and of fractions [H,W].
@@ -371,11 +371,10 @@ def _unfolded(
         fold: see depth_ros.lens_fold.
     """
     whole, fractions = maps
-    if math.isfinite(fold):
-        height, width = fractions.shape
-        v, u = np.ogrid[:height, :width]
-        x, y, z = (row[0] * u + row[1] * v + row[2] for row in np.linalg.inv(p_of_raw))
-        with np.errstate(over='ignore', invalid='ignore'):
-            folded = ~((z > 0) & (x * x + y * y < (fold * z) ** 2))
-        whole[folded], fractions[folded] = _OUTSIDE, 0
+    height, width = fractions.shape
+    v, u = np.ogrid[:height, :width]
+    x, y, z = (row[0] * u + row[1] * v + row[2] for row in np.linalg.inv(p_of_raw))
+    with np.errstate(over='ignore', invalid='ignore'):
+        folded = ~((z > 0) & (x * x + y * y < (fold * z) ** 2))
+    whole[folded], fractions[folded] = _OUTSIDE, 0
     return whole, fractions

@@ -13,6 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.polynomial import Polynomial
 
+_CANCELLED = 1e-3
+"""A zero this near to a pole, relatively, undoes it: of fitted quotients many have such pairs, at
+which a circle thinner than a pixel is wrong, and what lies beyond it is right."""
+
 
 def polynomial_fold(d: Sequence[float]) -> float:
     """Tangent of the angle to the axis at which plumb_bob and rational_polynomial fold.
@@ -42,13 +46,27 @@ def fisheye_fold(d: Sequence[float]) -> float:
 def _fold(above: Sequence[float], below: Sequence[float]) -> float:
     """The least square s of r at which r (1 + a1 s + ...) / (1 + b1 s + ...) grows no more."""
     square = Polynomial([0.0, 1.0])
-    top, bottom = Polynomial([1.0, *above]), Polynomial([1.0, *below])
     with np.errstate(over='ignore', invalid='ignore'):
+        top, bottom = _reduced(Polynomial([1.0, *above]), Polynomial([1.0, *below]))
         slope = top * bottom + 2 * square * (top.deriv() * bottom - top * bottom.deriv())
         # Where the quotient grows no more, and where it is none.
-        ends = np.concatenate([_roots(slope), _roots(bottom)])
-    real = ends.real[(ends.imag == 0) & (ends.real > 0)]
-    return float(real.min(initial=math.inf))
+        ends = np.concatenate([_positive_roots(slope), _positive_roots(bottom)])
+    return float(ends.min(initial=math.inf))
+
+
+def _reduced(top: Polynomial, bottom: Polynomial) -> tuple[Polynomial, Polynomial]:
+    """Both without the zeros and poles that cancel."""
+    for pole in _positive_roots(bottom):
+        near = [zero for zero in _positive_roots(top) if abs(zero - pole) < _CANCELLED * pole]
+        if near:
+            top //= Polynomial([-near[0], 1.0])
+            bottom //= Polynomial([-pole, 1.0])
+    return top, bottom
+
+
+def _positive_roots(polynomial: Polynomial) -> np.ndarray:
+    roots = _roots(polynomial)
+    return roots.real[(roots.imag == 0) & (roots.real > 0)]
 
 
 def _roots(polynomial: Polynomial) -> np.ndarray:

@@ -268,23 +268,49 @@ def test_what_a_lens_model_folds_back_is_not_seen(model, d, distort):
     info.p[0] = info.p[5] = ZOOMED_OUT * 60.0
     rectifier = Rectifier(CameraModel.from_info(info))
     assert rectifier.seen is not None
-    folded = 0
+    folded = seen = 0
     for row in range(0, 120, 3):
         for column in range(0, 160, 3):
             x, y = ray(rectifier.intrinsics, column, row)
-            # Where each step from the axis to the ray goes further out, the next ones do too.
-            way = np.linspace(1e-3, 1.0, 400)
-            bent = np.hypot(*np.transpose([distort(x * s, y * s, d) for s in way]))
-            if (np.diff(bent) > 0).all():
-                continue
+            # Where each step from the axis to the ray, and a little beyond it, goes further out.
+            way = np.linspace(1e-3, 1.02, 400)
+            further = np.diff(np.hypot(*np.transpose([distort(x * s, y * s, d) for s in way]))) > 0
             x, y = distort(x, y, d)
             u, v = x * camera.fx + camera.cx, y * camera.fy + camera.cy
-            folded += 0 <= u <= 159 and 0 <= v <= 119
-            assert not rectifier.seen[row, column], (row, column)
+            inside = min(u + 0.5, v + 0.5, 159.5 - u, 119.5 - v)
+            if not further[way[1:] < 1.0].all():
+                folded += inside > 0
+                assert not rectifier.seen[row, column], (row, column)
+            elif further.all() and inside > 0.2:
+                seen += 1
+                assert rectifier.seen[row, column], (row, column)
     assert folded > 20
+    assert seen > 200
     white = rectifier(np.full((120, 160), 255, np.uint8))
     assert (white[~rectifier.seen] < 128).all()
-    assert rectifier.seen.mean() > 0.1
+
+
+def test_a_pole_that_a_zero_undoes_ends_no_lens():
+    """Calibration of a robot's OAK-D; 0.04 % beyond the pole within its picture is a zero."""
+    d = (-4.860828876495361, 17.2819766998291, 0.00020376102474983782, 0.0010251018684357405,
+         -25.172250747680664, -4.943647384643555, 17.51442527770996, -25.290760040283203)
+    info = make_camera_info(make_intrinsics(250, 250, 196.505), d, 'rational_polynomial')
+    seen = Rectifier(CameraModel.from_info(info)).seen
+    assert seen is None or seen.mean() > 0.95
+
+
+def test_nothing_behind_a_fisheye_camera_is_seen():
+    info = make_camera_info(make_intrinsics(160, 120, 60.0), (), 'equidistant')
+    cosine, sine = np.cos(np.radians(70.0)), np.sin(np.radians(70.0))
+    info.r = np.array([cosine, 0, sine, 0, 1, 0, -sine, 0, cosine])
+    info.p[0] = info.p[5] = 20.0
+    rectifier = Rectifier(CameraModel.from_info(info))
+    v, u = np.mgrid[:120, :160]
+    x, y = ray(rectifier.intrinsics, u, v)
+    z_raw = np.stack([x, y, np.ones_like(x)], -1) @ info.r.reshape(3, 3)[:, 2]
+    assert (z_raw < 0).any()
+    assert rectifier.seen.any()
+    assert not rectifier.seen[z_raw <= 0].any()
 
 
 def test_where_the_camera_saw_every_pixel_there_is_no_mask():
