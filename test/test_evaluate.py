@@ -97,6 +97,19 @@ def test_images_whose_stamps_repeat_are_one_pose(tmp_path, model):
     assert (evaluation.frames, evaluation.motion.frames) == (30, 10)
 
 
+def test_a_stretch_is_as_long_as_it_has_poses(tmp_path, model):
+    """A driver stamps images alike until its clock is set."""
+    def stopped(topic, index, message):
+        if topic == '/image' and index < 20:
+            stamp = recordings.stamp_of(0)
+            message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
+        return message
+
+    bag = recordings.rewrite(
+        tmp_path / 'bag', recordings.write_recording(tmp_path / 'first', 32), stopped)
+    assert run(model, bag).motion.frames == 12
+
+
 def test_a_hole_in_the_true_path_is_no_motion_of_one_step(tmp_path, model):
     bag = recordings.rewrite(
         tmp_path / 'bag', recordings.write_recording(tmp_path / 'first', 30),

@@ -84,9 +84,10 @@ class ModelRun:
         spec = self.pipeline.spec
         if spec.motion is None or not self._placed:
             return None, None
-        longest = Counter(map(_stretch, self._placed)).most_common(1)[0][0]
-        states = (state for state in self._placed if _stretch(state) == longest)
-        stretch = list({state.stamp_ns: state for state in states}.values())  # some stamps repeat
+        # Images whose stamps repeat are one pose.
+        placed = {(_stretch(state), state.stamp_ns): state for state in self._placed}
+        longest = Counter(stretch for stretch, _ in placed).most_common(1)[0][0]
+        stretch = [state for (own, _), state in placed.items() if own == longest]
         stamps_ns = np.array([state.stamp_ns for state in stretch])
         ours = covered_by(stamps_ns, truth.stamps_ns, STAMP_TOLERANCE_NS)
         if len(ours) < 2:
