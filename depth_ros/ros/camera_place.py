@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from depth_ros.errors import MessageError
+from depth_ros.frame_links import plain_frame
 from depth_ros.ground_plane import down_of
 from depth_ros.mounting import Mounting
 from depth_ros.parameters import NodeParameters
@@ -76,7 +77,7 @@ class CameraPlace:
             self._monitor.report(Trouble.TF, Problem(Level.WARN, str(error)))
             return None
         above = None if mounting is None else mounting.frame_above
-        if mounting is None or (above is None and frame_id) or not broadcasting:
+        if mounting is None or (above is None and plain_frame(frame_id)) or not broadcasting:
             self._monitor.clear(Trouble.TF)
             return mounting
         if above is None:

@@ -180,6 +180,7 @@ class CameraPort:
         inputs, self._inputs = self._inputs, None
         if inputs is not None:
             inputs.destroy()
+            self._monitor.clear(Trouble.ODOMETRY, Trouble.TF)  # no frame tells of them any more
 
     def forget_calibration(self) -> None:
         """Take no camera_info of before for images to come; latched ones come again."""
@@ -192,8 +193,12 @@ class CameraPort:
         monitor = self._monitor
         monitor.scale_text = monitor.focal_text = monitor.odometry_text = 'none'
 
-    def watch(self) -> None:
-        """Report inputs that are missing; to be called about once a second."""
+    def watch(self, busy_s: float) -> None:
+        """Report inputs that are missing; to be called about once a second.
+
+        Args:
+            busy_s: how long an image has been computed, in which time none may be received.
+        """
         inputs = self._inputs
         self._monitor.watch()
         if inputs is not None:
@@ -205,7 +210,8 @@ class CameraPort:
                 and inputs.info_publishers == 0
             )
             needs_info = not self._without_info
-            watch_inputs(inputs, parameters.image_timeout, needs_info, self._monitor)
+            timeout_s = parameters.image_timeout + busy_s
+            watch_inputs(inputs, timeout_s, needs_info, self._monitor)
 
     def install(self, track: CameraTrack | None, parameters: NodeParameters) -> None:
         """Use another model's track and other parameters from the next frame on."""
@@ -306,7 +312,10 @@ class CameraPort:
     def follow(self, job: Job, seen: SeenFrame, motion: np.ndarray | None) -> Estimate | None:
         """Estimate a frame that was seen; None where that fails."""
         with self._failing(job):
-            return self._installed().follow(seen, motion)
+            estimate = self._installed().follow(seen, motion)
+            if estimate.odometry is not None:
+                self._monitor.odometry_text = estimate.odometry.text
+            return estimate
         return None
 
     def publish(self, job: Job, estimate: Estimate) -> None:
@@ -316,8 +325,6 @@ class CameraPort:
                 self._publish_depth(job, estimate)
             if job.audience.confidence:
                 self._outputs.publish_confidence(estimate, job.header)
-            if estimate.odometry is not None:
-                self._monitor.odometry_text = estimate.odometry.text
             if job.audience.egomotion:
                 self._publish_odometry(job, estimate)
             self._outputs.look()

@@ -150,9 +150,9 @@ class ConfiguredNode:
 
     def watch(self) -> None:
         """Report missing inputs and a runtime that hangs; to be called about once a second."""
-        for port in self._ports:
-            port.watch()
         busy_s = self._worker.busy_s
+        for port in self._ports:
+            port.watch(busy_s)
         if busy_s < _HANGS_S or busy_s < _HANGS_TIMES * self._usual_s():
             self._monitor.clear(Trouble.WORKER)
             return
@@ -176,15 +176,20 @@ class ConfiguredNode:
 
         Raises:
             DepthRosError: no such model, it cannot be loaded, or it has not the scale that is
-                asked for; then nothing is changed.
+                asked for; then, and where rclpy cannot open what is wanted, nothing is changed.
         """
-        if reload:
-            before = {name: getattr(self._parameters, name) for name in names}
-            self._swap.replace(Model.load(parameters.model), parameters, before)
-        else:
-            self._swap.apply(parameters, names)
+        try:
+            self._open_wanted(parameters)
+            if reload:
+                before = {name: getattr(self._parameters, name) for name in names}
+                self._swap.replace(Model.load(parameters.model), parameters, before)
+            else:
+                self._swap.apply(parameters, names)
+        except Exception:
+            self._close_unwanted(self._parameters)
+            raise
         self._parameters = parameters
-        self._follow(parameters)
+        self._close_unwanted(parameters)
 
     def take_back(self) -> dict[str, Any]:
         """Parameters that a model asked for which failed since, as they are to be again."""
@@ -197,20 +202,16 @@ class ConfiguredNode:
     def _follow(self, parameters: NodeParameters) -> None:
         """Open and close what only some parameters need."""
         self._tell_of_transforms()
+        self._open_wanted(parameters)
+        self._close_unwanted(parameters)
+
+    def _open_wanted(self, parameters: NodeParameters) -> None:
         if parameters.publish_tf and self._broadcaster is None:
             try:
                 self._broadcaster = TransformBroadcaster(self._node)
             except ConfigError as error:
                 self._monitor.report(Trouble.TF, Problem(Level.WARN, str(error)))
-        elif not parameters.publish_tf and self._broadcaster is not None:
-            self._broadcaster.destroy()
-            self._broadcaster = None
-        for index, port in enumerate(self._ports):
-            # A frame has one place: cameras that are their own base have one each.
-            tells = index == 0 or not parameters.base_frame
-            port.broadcast(self._broadcaster if tells else None)
-        wanted = parameters.scale_source is ScaleSource.ODOMETRY
-        if wanted and self._odometry_input is None:
+        if parameters.scale_source is ScaleSource.ODOMETRY and self._odometry_input is None:
             self._odometry_input = self._node.create_subscription(
                 Odometry,
                 'odometry',
@@ -218,7 +219,18 @@ class ConfiguredNode:
                 qos_profile_sensor_data,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
-        elif not wanted and self._odometry_input is not None:
+
+    def _close_unwanted(self, parameters: NodeParameters) -> None:
+        """Close what was opened for other parameters, and let cameras use what is open."""
+        if not parameters.publish_tf and self._broadcaster is not None:
+            self._broadcaster.destroy()
+            self._broadcaster = None
+        for index, port in enumerate(self._ports):
+            # A frame has one place: cameras that are their own base have one each.
+            tells = index == 0 or not parameters.base_frame
+            port.broadcast(self._broadcaster if tells else None)
+        odometry = parameters.scale_source is ScaleSource.ODOMETRY
+        if not odometry and self._odometry_input is not None:
             self._node.destroy_subscription(self._odometry_input)
             self._odometry_input = None
             self._monitor.clear(Trouble.ODOMETRY)

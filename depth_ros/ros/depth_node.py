@@ -2,7 +2,7 @@
 
 A lifecycle node; what a configured one holds stands in depth_ros.ros.configured_node, the
 computing in depth_ros.pipeline. Threads: two a camera, of which one receives while the other
-answers; one serves parameters, services and timers; one loader prepares the next model.
+answers for long; one serves parameters, services and timers; one loader prepares the next model.
 """
 
 from __future__ import annotations
@@ -177,8 +177,8 @@ class DepthNode(LifecycleNode):
         # use_sim_time, the QoS of an endpoint that is being made, or what follows the settings.
         if not values or self._is_set_back:
             return SetParametersResult(successful=True)
-        self._take_back()
         try:
+            self._take_back()
             changed = self._settings.changed(values)
             if values.get('publish_tf'):
                 require_tf()

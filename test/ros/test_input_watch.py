@@ -10,6 +10,17 @@ from depth_ros.ros.inputs import Silence
 from depth_ros.ros.monitor import Monitor
 
 
+def test_an_image_at_work_is_no_silence_of_the_camera():
+    """As long as it is, nobody may receive."""
+    monitor = Monitor('camera', get_logger('test'), lambda: None)
+    camera = SimpleNamespace(
+        silence=lambda: Silence(5.0, 0), publishers=1, image_topic='/image', image_came=False
+    )
+    for timeout_s, told in ((3.0 + 4.5, False), (3.0, True)):
+        input_watch.watch_inputs(camera, timeout_s, True, monitor)
+        assert (Trouble.INPUT in monitor.problems) == told
+
+
 def test_what_was_wrong_with_the_last_image_does_not_hide_that_no_more_come(monkeypatch):
     monitor = Monitor('camera', get_logger('test'), lambda: None)
     lasting = Problem(Level.WARN, 'no scale')

@@ -314,8 +314,22 @@ def test_an_activation_that_fails_half_way_leaves_nothing_and_says_why(network, 
         assert peer.state() == 'unconfigured'
         told = peer.wait_diagnosis(lambda d: 'wrong: transition' in d)
         assert 'bogus' in told['wrong: transition']
+        time.sleep(1.0)  # one that is left would be discovered
         for topic in ('/image', '/camera_info'):
             wait_for(lambda t=topic: peer.node.count_subscribers(t) == 0, f'nobody on {topic}')
+
+
+def test_what_cannot_be_opened_leaves_all_as_it_was(network, peer, model):
+    wrong = {'qos_overrides./odometry.subscription.reliability': 'bogus'}
+    with network.depth_node(model=model, **wrong):
+        depths, camera = peer.collect(Image, 'depth/image'), Camera(peer)
+        camera.send_until(depths)
+        result = peer.set_parameter('scale_source', 'odometry')
+        assert not result.successful
+        assert 'bogus' in result.reason
+        assert peer.get_parameter('scale_source') == 'model'
+        camera.send_until(depths)
+        assert not np.isnan(as_array(depths[-1], np.float32)).any()
 
 
 def test_whoever_sets_parameters_is_answered_where_that_fails(network, peer, model):
