@@ -86,7 +86,11 @@ class NodeParameters:
     threads: int = field(
         default=0,
         metadata=_meaning(
-            'CPU threads of one inference; 0: one for each core.', 0, 256, loads=True
+            'CPU threads of one inference; 0: one for each physical core, as far as the quota of '
+            'its container goes.',
+            0,
+            256,
+            loads=True,
         ),
     )
     cpu_precision: CpuPrecision = field(
@@ -241,6 +245,11 @@ class NodeParameters:
             raise ConfigError(
                 f'parameter odom_frame is {self.odom_frame!r}, which names no frame; allowed: a '
                 "name such as 'odom'"
+            )
+        if self.base_frame and not plain_frame(self.base_frame):
+            raise ConfigError(
+                f'parameter base_frame is {self.base_frame!r}, which names no frame; allowed: a '
+                "name such as 'base_link', or '' for the camera itself"
             )
         odom_frames = [plain_frame(self.odom_frame_of(camera)) for camera in self.cameras]
         if plain_frame(self.base_frame) in odom_frames:

@@ -70,7 +70,10 @@ def test_threads_follow_the_quota_of_a_real_group():
     )
     group.mkdir()
     try:
-        (group / 'cpu.cfs_quota_us').write_text('75000')
+        try:
+            (group / 'cpu.cfs_quota_us').write_text('75000')
+        except OSError:
+            pytest.skip('quotas cannot be set here')
         shell = f'echo $$ > {group}/cgroup.procs; exec "$0" -c "$1"'
         told = subprocess.run(
             ['sh', '-c', shell, sys.executable, program],

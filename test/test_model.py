@@ -2,11 +2,11 @@
 
 import dataclasses
 import errno
-import io
 import json
 import math
 import shutil
 from contextlib import closing
+from pathlib import Path
 
 import graphs
 import numpy as np
@@ -115,14 +115,14 @@ def test_names_that_the_system_refuses_are_models_that_cannot_be_read(name):
 def test_a_file_of_somebody_elses_is_named(tmp_path, monkeypatch, name):
     graphs.write_model(tmp_path)
     write_checksums(tmp_path)
-    open_file = io.open
+    open_file = Path.open
 
-    def refuse(file, *arguments, **options):
-        if str(file) == str(tmp_path / name):
-            raise PermissionError(errno.EACCES, 'Permission denied', str(file))
-        return open_file(file, *arguments, **options)
+    def refuse(path, *arguments, **options):
+        if path == tmp_path / name:
+            raise PermissionError(errno.EACCES, 'Permission denied', str(path))
+        return open_file(path, *arguments, **options)
 
-    monkeypatch.setattr(io, 'open', refuse)  # root, as in a container, may read all
+    monkeypatch.setattr(Path, 'open', refuse)  # root, as in a container, may read all
     with pytest.raises(ModelError, match=f'cannot read model .*Permission denied.*{name}'):
         Model.load(tmp_path)
 

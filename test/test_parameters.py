@@ -153,6 +153,7 @@ def test_a_place_needs_a_frame_to_be_in():
         ({'odom_frame': ''}, "odom_frame is ''"),
         ({'odom_frame': '/'}, "odom_frame is '/'"),
         ({'base_frame': 'odom'}, "base_frame is 'odom'"),
+        ({'base_frame': '/'}, "base_frame is '/', which names no frame"),
         ({'base_frame': '/map', 'odom_frame': 'map'}, "base_frame is '/map'"),
         ({'cameras': ['a', 'b'], 'base_frame': 'b/odom'}, "base_frame is 'b/odom'"),
     ],

@@ -29,7 +29,7 @@ def cpu_quota(root: Path = Path('/')) -> float:
 def _groups(root: Path) -> Iterator[Path]:
     """Folders of the process's groups that may limit processors, with those above them."""
     try:
-        lines = (root / _GROUPS_OF_PROCESS).read_text().splitlines()
+        lines = (root / _GROUPS_OF_PROCESS).read_text(errors='replace').splitlines()
     except OSError:  # not Linux
         return
     for line in lines:

@@ -37,7 +37,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
                        help='processor; any but auto fails where it is missing '
                             '(default: %(default)s)')
     group.add_argument('--threads', type=int, default=0, metavar='N',
-                       help='CPU threads; 0: one for each core (default: %(default)s)')
+                       help='CPU threads; 0: one for each physical core, as far as the quota '
+                            'of its container goes (default: %(default)s)')
     group.add_argument('--cpu-precision', choices=[one.value for one in CpuPrecision],
                        default=CpuPrecision.FILE.value,
                        help="arithmetic of OpenVINO: the model file's, or bf16 where the CPU has "

@@ -78,7 +78,8 @@ class Worker:
             with self._survived:
                 self._processor.process(images, self._more)
             self._busy_since_s = None
-            self._took_s = time.monotonic() - began_s
+            # A refused image of another camera in between says little of the next one.
+            self._took_s = max(time.monotonic() - began_s, self._took_s / 2)
             long = True  # where other cameras' images keep coming, there is no end of it
 
     def _more(self, images: list[Image]) -> list[Image]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
-import time
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
@@ -102,30 +103,36 @@ def test_no_image_is_left_however_threads_meet(at_work):
 
 
 def test_another_thread_receives_where_images_take_long(at_work, monkeypatch):
-    monkeypatch.setattr('depth_ros.ros.worker._SHORT_S', 0.3)  # however busy the machine is
     worker, processor, _ = at_work
     processor.let.set()
+    clock = SimpleNamespace(now_s=0.0)
+    monkeypatch.setattr(
+        'depth_ros.ros.worker.time', SimpleNamespace(monotonic=lambda: clock.now_s)
+    )
 
-    def woke_another(image):
-        sender = Sender(worker, image)
+    def woke_another(takes_ms):
+        def process(images, more):
+            clock.now_s += 1e-3 * takes_ms
+
+        monkeypatch.setattr(processor, 'process', process)
+        sender = Sender(worker, 'image')
         sender.wait()
         return sender.let_receive.called
 
-    assert not woke_another('the first')
-    assert not woke_another('the next')
-    processor.let.clear()
-    threading.Timer(0.4, processor.let.set).start()
-    assert not woke_another('one that nobody knew to take long')
-    assert woke_another('the one after it')
-    assert not woke_another('one that took no time again')
+    assert not woke_another(4.0)
+    assert not woke_another(4.0)
+    assert not woke_another(30.0)  # nobody knew
+    assert woke_another(0.1)  # a refused one, say
+    assert woke_another(30.0)
+    assert [woke_another(0.1) for _ in range(5)] == [True, True, True, False, False]
 
 
-def test_another_thread_receives_where_there_is_more_to_answer(at_work):
+def test_another_thread_receives_where_there_is_more_to_answer(at_work, monkeypatch):
+    monkeypatch.setattr('depth_ros.ros.worker._SHORT_S', math.inf)
     worker, processor, _ = at_work
     first = Sender(worker, 1)
     wait_for(lambda: worker.busy_s > 0.0, 'its being busy')
     Sender(worker, 2).wait()
-    time.sleep(0.01)
     assert not first.let_receive.called
     processor.let.set()
     first.wait()
