@@ -19,6 +19,9 @@ from depth_ros.errors import DepthRosError
 
 _WHILE_S = 1.5
 """How long a state of the camera or of its listeners lasts."""
+_FORGOTTEN_S = 25.0
+"""DDS takes a process that was killed for alive for 20 s and keeps what is published for it, 40
+MiB of 640x480 pictures and clouds, until the publishers are made anew."""
 _FLOOD = 20
 """Calls of one flood, six parameters each."""
 
@@ -146,7 +149,8 @@ def _activate_again(site: Site) -> None:
     _transitions(site, 'deactivate', 'activate')
 
 
-def _configure_again(site: Site) -> None:
+def _rest(site: Site) -> None:
+    time.sleep(_FORGOTTEN_S)
     _transitions(site, 'deactivate', 'cleanup', 'configure', 'activate')
 
 
@@ -162,8 +166,8 @@ def _odometry_resets(site: Site) -> None:
             raise DepthRosError('a reset was refused')
 
 
-ACTIVATION = Fault('deactivate, activate', _activate_again)
-"""Ends each round: it lets go of what the faults before left."""
+REST = Fault('cleanup, configure', _rest)
+"""Ends each round: the node lets go of all that the faults before left."""
 
 FAULTS = (
     Fault('malformed images', _malformed_images),
@@ -180,5 +184,5 @@ FAULTS = (
     Fault('model swap', _model_swap),
     Fault('bad models', _bad_models),
     Fault('odometry resets', _odometry_resets),
-    Fault('cleanup, configure', _configure_again),
+    Fault('deactivate, activate', _activate_again),
 )

@@ -21,7 +21,8 @@ class Reading:
     after: str
     """The fault before."""
     ends_round: bool
-    """Whether all faults were done since the last such reading."""
+    """Whether the node let go of all that the faults left: other readings swing by a tenth, with
+    what malloc keeps after a peak and DDS for listeners that are gone."""
 
 
 @dataclass(frozen=True)
@@ -99,27 +100,8 @@ class Result:
     readings: tuple[Reading, ...]
 
 
-def least_of_rounds(readings: Sequence[Reading]) -> list[Usage]:
-    """The reading with the least resident memory of each whole round.
-
-    What malloc keeps between a peak and the next time that it gives back makes the others swing by
-    a fifth; memory that nobody lets go of lifts the least ones too.
-    """
-    least, of_round = [], []
-    for reading in readings:
-        of_round.append(reading.usage)
-        if reading.ends_round:
-            least.append(min(of_round, key=lambda usage: usage.resident_mib))
-            of_round = []
-    return least
-
-
 def thirds(rounds: Sequence[Usage]) -> tuple[Usage, Usage]:
-    """Typical usage of the first and of the last third of at least one round: medians.
-
-    In some rounds every reading has what DDS keeps for a listener that was killed, 40 MiB of
-    640x480 pictures and clouds. How many such rounds a third has is chance.
-    """
+    """Typical usage of the first and of the last third of at least one round: medians."""
     third = max(1, len(rounds) // 3)
     return _median(rounds[:third]), _median(rounds[-third:])
 

@@ -10,11 +10,9 @@ from benchmarks.soak.process_usage import Usage
 from benchmarks.soak.verdict import (
     Latency,
     Limits,
-    Reading,
     Tally,
     Timed,
     find_failures,
-    least_of_rounds,
     tenths,
     thirds,
 )
@@ -37,14 +35,6 @@ def test_thirds_are_what_is_typical_of_the_ends():
     rounds = [100.0, 140.0, 101.0, 500.0, 500.0, 500.0, 103.0, 102.0, 150.0]
     first, last = thirds([usage(resident=resident) for resident in rounds])
     assert (first.resident_mib, last.resident_mib) == (101.0, 103.0)
-
-
-def test_a_round_counts_by_its_least_reading():
-    readings = [
-        Reading(float(i), usage(resident=resident), 'x', ends_round=i % 3 == 2)
-        for i, resident in enumerate((410, 402, 420, 405, 430, 403, 300))
-    ]
-    assert [one.resident_mib for one in least_of_rounds(readings)] == [402, 403]
 
 
 def test_tenths_are_the_ends():
@@ -94,4 +84,4 @@ def test_a_short_soak_of_a_real_node(network, model, tmp_path):
     assert result['wrong'] == 0
     assert result['frames']['out'] > 0
     assert {row['name'] for row in result['faults']} == {
-        'malformed images', 'model swap', 'deactivate, activate'}
+        'malformed images', 'model swap', 'cleanup, configure'}
