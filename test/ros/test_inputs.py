@@ -24,7 +24,7 @@ class Camera:
         self.unreadable = []
         self._node = peer.other_node()
         self._inputs = Inputs(
-            self._node, '', ImageTransport.RAW, self.infos, self.arrivals.append, lambda: None,
+            self._node, '', ImageTransport.RAW, self.infos, self.arrivals.append, lambda _: None,
             MutuallyExclusiveCallbackGroup(), self.failures.append, self.unreadable.append,
         )  # fmt: skip
 
