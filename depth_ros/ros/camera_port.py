@@ -6,20 +6,17 @@ import functools
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from rclpy.callback_groups import CallbackGroup
 from rclpy.lifecycle import LifecycleNode
-from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
-from depth_ros.camera import CameraModel, Intrinsics, Rectifier, RectifyMode
 from depth_ros.camera_infos import CameraInfos
 from depth_ros.depth_pipeline import NetworkAnswer
 from depth_ros.errors import BackendError, CameraError, DepthRosError, MessageError
 from depth_ros.focal_estimate import FocalEstimate
-from depth_ros.messages import NSEC, image_to_rgb, stamp_ns
 from depth_ros.parameters import NodeParameters
 from depth_ros.pipeline import (
     BegunFrame,
@@ -35,7 +32,7 @@ from depth_ros.ros.input_watch import UNREADABLE_CURE, missing_info, watch_input
 from depth_ros.ros.inputs import Arrival, Inputs, image_topic
 from depth_ros.ros.monitor import CameraMonitor
 from depth_ros.ros.outputs import Audience, Outputs
-from depth_ros.ros.raw_image import RawImage
+from depth_ros.ros.pictures import Picture, Pictures
 from depth_ros.ros.robot_odometry import RobotPose
 from depth_ros.ros.static_transforms import StaticTransforms
 from depth_ros.ros.survival import Caught
@@ -55,22 +52,6 @@ _TILT_CURE = (
     'let it see level ground in the lower half of its image; where it is tilted, name base_frame '
     'and let /tf_static place it there, or set extrinsics to parameter and camera_in_base'
 )
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A decoded image."""
-
-    stamp_ns: int
-    frame_id: str
-    image: np.ndarray
-    """uint8 [H,W,3] RGB, rectified where the camera is calibrated."""
-    intrinsics: Intrinsics | None
-    """None: nobody calibrated the camera, and the model is to tell its focal length."""
-    seen: np.ndarray | None = None
-    """See Frame."""
-    calibrated_by: str = 'of camera_info'
-    """Where the intrinsics come from, for people."""
 
 
 @dataclass
@@ -126,11 +107,9 @@ class CameraPort:
         self._track: CameraTrack | None = None
         self._focal: FocalEstimate | None = None
         self._broadcaster: TransformBroadcaster | None = None
-        self._rectifier: tuple[CameraModel, RectifyMode, Rectifier] | None = None
         self._reset_reason: str | None = None
         self._dropped = False
-        self._last_stamp_ns: int | None = None
-        self._without_info = False
+        self._pictures = Pictures(self._infos, self._topic_of, self._missing_info, monitor)
         self._refusing = Caught(self.refuse)
         monitor.scale_text = monitor.focal_text = 'no frame yet'
 
@@ -160,8 +139,7 @@ class CameraPort:
                 counters.count(overtaken=1)
 
         counters.start()
-        self._last_stamp_ns = None
-        self._without_info = False
+        self._pictures.start()
         self.reset('the node was activated')
         self._inputs = Inputs(
             self._node,
@@ -204,12 +182,12 @@ class CameraPort:
         if inputs is not None:
             inputs.take_latched()
             parameters = self._parameters
-            self._without_info = (
+            self._pictures.without_info = (
                 parameters.allow_estimated_focal
                 and inputs.lacks_info
                 and inputs.info_publishers == 0
             )
-            needs_info = not self._without_info
+            needs_info = not self._pictures.without_info
             timeout_s = parameters.image_timeout + busy_s
             watch_inputs(inputs, timeout_s, needs_info, self._monitor)
 
@@ -282,7 +260,7 @@ class CameraPort:
             audience = self._outputs.audience(broadcaster is not None)
             if any(audience):
                 message = arrival.read()
-                picture = self._picture(message, parameters)
+                picture = self._pictures.make(message, parameters)
                 return Job(
                     self, arrival, message.header, picture, audience, parameters, broadcaster
                 )
@@ -366,36 +344,12 @@ class CameraPort:
             picture.stamp_ns, picture.image, intrinsics, picture.frame_id, picture.seen
         )
 
-    def _picture(
-        self, message: RawImage | CompressedImage, parameters: NodeParameters
-    ) -> Picture:
-        image = image_to_rgb(message)
-        height, width = image.shape[:2]
-        stamp, frame_id = stamp_ns(message.header), message.header.frame_id
-        self._watch_stamp(stamp)
-        if not self._infos.has_any:
-            if self._without_info and parameters.allow_estimated_focal:
-                return Picture(stamp, frame_id, image, None)
-            self._refuse_without_info()
-        camera = self._infos.match(stamp, frame_id, width, height)
-        if not camera.calibrated and parameters.allow_estimated_focal:
-            return Picture(stamp, frame_id, image, None)
-        rectify = parameters.rectify
-        if self._rectifier is None or self._rectifier[:2] != (camera, rectify):
-            topic = image_topic(self._node, self.name, parameters.image_transport)
-            self._rectifier = (camera, rectify, Rectifier(camera, rectify, topic))
-        rectifier = self._rectifier[2]
-        picture = Picture(
-            stamp, frame_id, rectifier(image), rectifier.intrinsics, rectifier.seen
-        )
-        if camera.frame_id not in ('', frame_id):
-            told = f'of camera_info in frame {camera.frame_id!r}, of images in {frame_id!r}'
-            return replace(picture, calibrated_by=told)
-        return picture
+    def _topic_of(self, parameters: NodeParameters) -> str:
+        return image_topic(self._node, self.name, parameters.image_transport)
 
-    def _refuse_without_info(self) -> None:
+    def _missing_info(self) -> str:
         inputs = self._inputs
-        raise CameraError('no camera_info has arrived' if inputs is None else missing_info(inputs))
+        return 'no camera_info has arrived' if inputs is None else missing_info(inputs)
 
     def _report_unreadable_info(self, what: str) -> None:
         self._monitor.report(Trouble.CAMERA, Problem(Level.ERROR, what, UNREADABLE_CURE))
@@ -409,16 +363,6 @@ class CameraPort:
         if dropped:
             track.skip()
         self._place.tell(track, self._parameters, frame_id, self._broadcaster is not None)
-
-    def _watch_stamp(self, stamp: int) -> None:
-        """Tell of stamps that do not advance: odometry is of no use with them."""
-        last, self._last_stamp_ns = self._last_stamp_ns, stamp
-        if last is None or stamp > last:
-            return
-        how = f'is {(last - stamp) / NSEC:.3f} s before' if stamp < last else 'repeats'
-        what = f'stamp {stamp / NSEC:.3f} of an image {how} that of the one before'
-        cure = 'where this goes on, see that one driver publishes the topic and stamps each image'
-        self._monitor.report(Trouble.STAMP, Problem(Level.WARN, what, cure))
 
     def _publish_odometry(self, job: Job, estimate: Estimate) -> None:
         header, parameters = job.header, job.parameters
