@@ -79,13 +79,17 @@ def test_who_works_long_leaves_receiving_to_another(peer):
         listener.close()
 
 
+def keep_busy(peer, workers):
+    wait_for(
+        lambda: peer.publish('number', Int32(data=1), RELIABLE) or len(workers) > 20, 'work'
+    )
+
+
 def test_who_works_shortly_goes_on_receiving(peer):
     workers = []
     listener = Listener(peer, lambda _: workers.append(threading.get_ident()))
     try:
-        wait_for(
-            lambda: peer.publish('number', Int32(data=1), RELIABLE) or len(workers) > 20, 'work'
-        )
+        keep_busy(peer, workers)
         assert len(set(workers)) == 1
     finally:
         listener.close()
@@ -102,9 +106,7 @@ def test_work_that_fails_costs_no_turn(peer):
 
     listener = Listener(peer, work)
     try:
-        wait_for(
-            lambda: peer.publish('number', Int32(data=1), RELIABLE) or len(workers) > 20, 'work'
-        )
+        keep_busy(peer, workers)
         assert len(set(workers)) == 2
     finally:
         listener.close()
