@@ -237,8 +237,9 @@ class NodeParameters:
 
         Raises:
             ConfigError: names of cameras that cannot stand in topics or are not different; an
-                odom_frame without a name or that is base_frame; where parameters tell the places
-                of cameras, no frame that these are told in, or not six numbers for each camera.
+                odom_frame or base_frame that names no frame, or both the same; where parameters
+                tell the places of cameras, no frame that these are told in, or not six numbers
+                for each.
         """
         check_names(self.cameras)
         if not plain_frame(self.odom_frame):
