@@ -22,11 +22,14 @@ _LARGEST_BYTES = 16 << 30
 
 
 def save_weights(state: Mapping[str, Tensor], model_folder: Path) -> None:
-    """Write weights.npz into a model folder: filters in half precision, the rest as it is."""
-    arrays = {}
-    for name, tensor in state.items():
-        array = tensor.detach().cpu().contiguous().numpy()
-        arrays[name] = array.astype(np.float16) if array.ndim > 1 else array
+    """Write weights.npz into a model folder: filters in half precision, the rest as it is.
+
+    Filters that half precision cannot hold stay as they are too.
+    """
+    arrays = {
+        name: _halved(tensor.detach().cpu().contiguous().numpy())
+        for name, tensor in state.items()
+    }
     aside = model_folder / f'.{WEIGHTS_FILE}'
     try:
         with aside.open('wb') as file:
@@ -54,3 +57,11 @@ def read_weights(model_folder: Path) -> dict[str, Tensor]:
         )
     arrays = read_npz(path, _LARGEST_BYTES)
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _halved(array: np.ndarray) -> np.ndarray:
+    if array.ndim < 2:
+        return array
+    with np.errstate(over='ignore'):
+        half = array.astype(np.float16)
+    return half if np.array_equal(np.isfinite(half), np.isfinite(array)) else array

@@ -33,6 +33,7 @@ from training.networks.build import build_depth_net
 from training.networks.depth_net import DepthNet
 from training.networks.pose_net import PoseNet
 from training.samples import SampleFrames
+from training.weights import read_weights, save_weights
 
 HALF = replace(SPEC, precision=Precision.FP16, tolerance=ACCEPTED[Precision.FP16])
 
@@ -197,6 +198,16 @@ class TestHalfPrecision:
         bias.CopyFrom(onnx.numpy_helper.from_array(np.full(1, 1e6, np.float32), bias.name))
         with pytest.raises(ModelError, match=r'bias holds 1e\+06, beyond half precision'):
             to_half_precision(model)
+
+
+def test_weights_to_train_on_from_stay_whole_where_half_precision_ends(tmp_path: Path) -> None:
+    state = {'large': torch.full((2, 2), 1e6), 'small': torch.full((2, 2), 0.1)}
+    save_weights(state, tmp_path)
+    stored = read_weights(tmp_path)
+    assert {name: value.dtype for name, value in stored.items()} == {
+        'large': torch.float32, 'small': torch.float16,
+    }  # fmt: skip
+    torch.testing.assert_close(stored['large'], state['large'], rtol=0, atol=0)
 
 
 def test_an_earlier_model_is_replaced_only_by_a_good_one(nets, tmp_path: Path) -> None:
