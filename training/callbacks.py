@@ -25,6 +25,12 @@ PROCESSES = 'processes'
 """Under which a checkpoint holds their number."""
 
 
+def weights_of_run(workdir: Path) -> Path | None:
+    """The checkpoint that stands for a run: the best, the last where none was; None: no run."""
+    found = (workdir / name for name in (BEST, LAST))
+    return next((path for path in found if path.is_file()), None)
+
+
 @dataclass(frozen=True)
 class LogFields:
     """Names of what a task logs: in steps as train/NAME, in validations as validation/NAME."""

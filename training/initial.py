@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from depth_ros.errors import ModelError
 from depth_ros.model import Model
-from training.callbacks import BEST
+from training.callbacks import weights_of_run
 from training.official.featdepth_files import load_official_featdepth
 from training.official.monodepth2_files import load_official
 from training.state_files import read_weights_file
@@ -31,10 +31,11 @@ def load_initial(task: SelfSupervisedTask, source: Path) -> None:
     Raises:
         ModelError: nothing usable there, or the networks differ.
     """
+    checkpoint = weights_of_run(source)
     if (source / 'encoder.pth').is_file():
         load_official(source, task.depth_net, task.pose_net)
-    elif (source / BEST).is_file():
-        _load_checkpoint(task, source / BEST)
+    elif checkpoint is not None:
+        _load_checkpoint(task, checkpoint)
     elif source.is_file() and source.suffix == '.pth':
         load_official_featdepth(source, task.depth_net, task.pose_net)
     elif source.is_file():

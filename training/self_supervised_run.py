@@ -23,7 +23,8 @@ def train_self_supervised(run: Run) -> None:
     config, paths, data, ranks = run.config, run.paths, run.data, run.ranks
     module = FrameDataModule(config, data, ranks)
     features = prepare_features(config, paths.workdir, data, ranks, run.progress)
-    task = SelfSupervisedTask(config, data.training.fx, module.total_steps, ranks)
+    made = config if run.last is None else config.without_pretrained()
+    task = SelfSupervisedTask(made, data.training.fx, module.total_steps, ranks)
     if features is not None and task.feature_net is not None:
         load_features(task.feature_net, features)
     if paths.init is not None and run.last is None:

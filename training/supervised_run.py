@@ -11,7 +11,7 @@ from torch import Tensor
 from depth_ros.errors import ModelError
 from depth_ros.model import Model, ModelSpec, ScaleKind
 from depth_ros.parity import ACCEPTED
-from training.callbacks import BEST, Pictures
+from training.callbacks import BEST, Pictures, weights_of_run
 from training.config import TrainConfig
 from training.data.module import FrameDataModule, TrainingData
 from training.export.model_folder import export_model
@@ -39,7 +39,8 @@ def train_supervised(run: Run) -> None:
     """
     config, paths, ranks = run.config, run.paths, run.ranks
     module = FrameDataModule(config, run.data, ranks)
-    recipe = make_recipe(config, run.data.training)
+    made = config if run.last is None else config.without_pretrained()
+    recipe = make_recipe(made, run.data.training)
     task = SupervisedTask(config, recipe, module.total_steps, ranks)
     if run.last is None:
         if paths.init is None:
@@ -110,8 +111,7 @@ def load_supervised(task: SupervisedTask, source: Path) -> None:
 
 def _state_of(source: Path) -> dict[str, Tensor]:
     """The weights that an earlier run or model would export, under the network's own names."""
-    if (source / BEST).is_file():
-        source = source / BEST
+    source = weights_of_run(source) or source
     if not source.is_file():
         model = Model.load(source)
         return _named(read_weights(model.path), _NET, model.path)
@@ -165,8 +165,8 @@ def scale_of(
     config: TrainConfig, data: TrainingData, init: Path | None
 ) -> tuple[ScaleKind, str]:
     """Where metres come from; a phase that learns no depth leaves those of its model."""
-    is_model = init is not None and not (init.is_file() or (init / BEST).is_file())
-    if not config.truths and init is not None and is_model:
+    is_run = init is not None and (init.is_file() or weights_of_run(init) is not None)
+    if not config.truths and init is not None and not is_run:
         spec = Model.load(init).spec
         return spec.scale, spec.scale_source
     if data.learns_metres:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import torch
 from depth_pro_runs import SMALL, TINY, train
 from helpers import quiet
+from rendered_frames import CAMERA
 from training_runs import (
     ROOT,
     assert_same_logs,
@@ -29,6 +31,7 @@ from depth_ros.errors import ConfigError, ModelError
 from depth_ros.evaluation.evaluate import EvaluationRequest, evaluate
 from depth_ros.model import Model, ScaleKind
 from depth_ros.pipeline import DepthPipeline
+from training.callbacks import BEST, LAST
 from training.config import BagSource, BagTruth, TrainConfig
 from training.config.presets import load_config
 from training.data import augment
@@ -36,7 +39,7 @@ from training.data.batch import TARGET
 from training.data.module import FrameDataModule, prepare_data
 from training.networks.canonical import depth_to_canonical
 from training.recipes.make import make_recipe
-from training.supervised_run import scale_of
+from training.supervised_run import load_supervised, scale_of
 from training.tasks.supervised import SupervisedTask
 from training.train import RunPaths
 from training.weights import read_weights
@@ -107,6 +110,18 @@ def test_stage_two_begins_with_stage_one(
     before = read_weights(generalised.out)
     for name, value in read_weights(paths.out).items():
         torch.testing.assert_close(value.float(), before[name].float(), atol=1e-3, rtol=1e-2)
+
+
+def test_a_phase_begins_with_one_that_validated_nothing(
+    bag: Path, cache: Path, generalised: RunPaths, tmp_path: Path
+) -> None:
+    shutil.copy(generalised.workdir / BEST, tmp_path / LAST)
+    config = configure(bag, cache)
+    tasks = [SupervisedTask(config, make_recipe(config, CAMERA), 10) for _ in range(2)]
+    for task, source in zip(tasks, (generalised.workdir / BEST, tmp_path)):
+        load_supervised(task, source)
+    for one, other in zip(*(task.net.parameters() for task in tasks), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
 def test_the_field_of_view_leaves_depth_as_it_is(

@@ -4,14 +4,17 @@ import errno
 import itertools
 import math
 import os
+import shutil
 import signal
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import pytest
+import timm
 import torch
 import yaml
 from helpers import quiet
@@ -33,9 +36,12 @@ from depth_ros.cli.train import parse_bag
 from depth_ros.errors import ConfigError, DepthRosError, ModelError
 from depth_ros.model import Model, Precision, ScaleKind
 from depth_ros.synthetic import SyntheticBag, write_bag
+from training.callbacks import BEST, LAST
 from training.config import BagSource, OptimizerConfig, Schedule, TrainConfig
 from training.config.presets import load_config
+from training.config.strict import to_plain
 from training.data.module import FrameDataModule, prepare_data
+from training.export.of_run import export_run
 from training.initial import load_initial
 from training.tasks.abs_rel import abs_rel
 from training.tasks.schedule import rate_factor
@@ -252,21 +258,46 @@ def test_one_bag_without_motion_does_not_stop_the_others(bag: Path, tmp_path: Pa
     assert any(line.startswith(f'not used: no frame of {still}') for line in told)
 
 
-@pytest.mark.parametrize('source', ['model', 'workdir', 'checkpoint'])
+@pytest.mark.parametrize('source', ['model', 'workdir', 'unvalidated workdir', 'checkpoint'])
 def test_runs_start_from_earlier_ones(
     bag: Path, finished: RunPaths, tmp_path: Path, source: str
 ) -> None:
     task = SelfSupervisedTask(configure(bag, tmp_path), CAMERA.fx, 10)
     before = {name: value.clone() for name, value in task.state_dict().items()}
+    shutil.copy(finished.workdir / BEST, tmp_path / LAST)
     places = {
-        'model': finished.out, 'workdir': finished.workdir,
-        'checkpoint': finished.workdir / 'best.ckpt',
+        'model': finished.out, 'workdir': finished.workdir, 'unvalidated workdir': tmp_path,
+        'checkpoint': finished.workdir / BEST,
     }  # fmt: skip
     load_initial(task, places[source])
     for name, value in read_weights(finished.out).items():
         loaded = task.state_dict()[name].to(value.dtype)
         torch.testing.assert_close(loaded, value, rtol=1e-3, atol=1e-4)
     assert any(not torch.equal(before[n], value) for n, value in task.state_dict().items())
+
+
+def test_nothing_is_fetched_for_networks_that_a_checkpoint_fills(
+    bag: Path, finished: RunPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = timm.create_model
+
+    def offline(name: str, *, pretrained: bool = False, **rest: Any) -> Any:
+        if pretrained:
+            raise OSError('no network')
+        return create(name, **rest)
+
+    monkeypatch.setattr('training.networks.backbones.timm.create_model', offline)
+    stored = yaml.safe_load((finished.workdir / 'config.yaml').read_text())
+    config = configure(bag, Path(stored['data']['cache']), 'network.pretrained=timm')
+    workdir = tmp_path / 'run'
+    shutil.copytree(finished.workdir, workdir)
+    (workdir / 'config.yaml').write_text(yaml.safe_dump(to_plain(config)))
+    run_training(config, RunPaths(tmp_path / 'model', workdir, resume=True), quiet)
+    export_run(workdir, tmp_path / 'again', None, quiet)
+    for model in ('model', 'again'):
+        assert_same_weights(tmp_path / model, finished.out)
+    with pytest.raises(ConfigError, match='no network'):
+        run_training(config, RunPaths(tmp_path / 'other', tmp_path / 'other_run'), quiet)
 
 
 def test_a_run_killed_before_its_first_checkpoint_resumes_from_what_it_began_with(

@@ -6,7 +6,7 @@ default given here, and a key that is not here is refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from training.config.augment import AugmentConfig
 from training.config.data import (
@@ -24,6 +24,7 @@ from training.config.loss import LossConfig, MotionTeacher
 from training.config.optimizer import OptimizerConfig, Schedule
 from training.config.require import require
 from training.config.run import ArithmeticPrecision, ExportConfig, Monitor, RunConfig
+from training.networks.backbones import PretrainedWeights
 from training.networks.build import NetworkConfig
 
 
@@ -76,6 +77,18 @@ class TrainConfig:
         if self.depth_pro is not None:
             return self.depth_pro.truths
         return METRIC_TRUTHS if self.den is not None or self.loss.depth > 0 else frozenset()
+
+    def without_pretrained(self) -> TrainConfig:
+        """The same run for networks that a checkpoint fills: nothing is fetched for them."""
+        none, features, den = PretrainedWeights.NONE, self.features, self.den
+        if den is not None:
+            den = replace(den, network=replace(den.network, pretrained=none))
+        return replace(
+            self,
+            network=replace(self.network, pretrained=none, pose_pretrained=none),
+            features=replace(features, network=replace(features.network, pretrained=none)),
+            den=den,
+        )
 
 
 __all__ = [

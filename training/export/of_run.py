@@ -5,7 +5,7 @@ from pathlib import Path
 
 from depth_ros.errors import ConfigError
 from depth_ros.model import Precision
-from training.callbacks import BEST, LAST
+from training.callbacks import weights_of_run
 from training.data.module import FrameDataModule, prepare_data
 from training.finish import finish
 from training.held_scale import read_held_scale
@@ -29,19 +29,19 @@ def export_run(
     config = read_run_config(workdir)
     if precision is not None:
         config = replace(config, export=replace(config.export, precision=precision))
-    found = [workdir / name for name in (BEST, LAST) if (workdir / name).is_file()]
-    if not found:
+    checkpoint = weights_of_run(workdir)
+    if checkpoint is None:
         raise ConfigError(f'{workdir} holds no checkpoint yet')
     data = prepare_data(config, progress)
     steps = FrameDataModule(config, data).total_steps
     if config.supervised:
-        recipe = make_recipe(config, data.training)
+        recipe = make_recipe(config.without_pretrained(), data.training)
         supervised = SupervisedTask(config, recipe, steps)
         supervised.start_mean()
-        load_supervised(supervised, found[0])
+        load_supervised(supervised, checkpoint)
         finish_supervised(config, out, supervised, data, read_init(workdir), progress)
         return
-    task = SelfSupervisedTask(config, data.training.fx, steps)
+    task = SelfSupervisedTask(config.without_pretrained(), data.training.fx, steps)
     task.start_means()
-    load_task_weights(task, found[0])
+    load_task_weights(task, checkpoint)
     finish(config, out, task, data, progress, read_held_scale(workdir))
