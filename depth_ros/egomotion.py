@@ -137,7 +137,8 @@ class OdometryTracker:
     """Chains keyframes; see the module.
 
     The caller holds the images of the last two keyframes: whenever a call returns with `advanced`
-    true, the frame just given is the new keyframe, and the keyframe the earlier one.
+    true, the frame just given is the new keyframe, and the keyframe the earlier one. `worlds`
+    counts those that were started; every one but the first is a reset.
     """
 
     def __init__(self, spec: MotionSpec, settings: OdometrySettings | None = None) -> None:
@@ -148,7 +149,7 @@ class OdometryTracker:
         self._earlier: _Keyframe | None = None
         self._last_stamp_ns = 0
         self._skipped = False
-        self._worlds = self._gaps = 0
+        self.worlds = self._gaps = 0
         self._reason = self._gap_reason = ''
         self.advanced = False
 
@@ -193,19 +194,19 @@ class OdometryTracker:
         self._key = self._earlier = None
         self._reason = reason
 
-    def succeed(self, earlier: OdometryTracker, reason: str) -> None:
-        """Go on counting worlds where another tracker of the same camera ends.
+    def succeed(self, worlds: int, reason: str) -> None:
+        """Go on counting where other trackers of the same camera ended.
 
         Args:
-            earlier: that one.
-            reason: why the next frame starts a new world.
+            worlds: how many they started.
+            reason: why the next frame starts a new one.
         """
-        self._worlds = earlier._worlds
+        self.worlds = worlds
         self._reason = reason
 
     def start(self, stamp_ns: int, reason: str) -> OdometryState:
         """Make this frame the keyframe and the origin of a new world."""
-        self._worlds += 1
+        self.worlds += 1
         self._reason = reason
         self._gaps, self._gap_reason = 0, ''
         self._key, self._earlier = _Keyframe(stamp_ns), None
@@ -340,7 +341,7 @@ class OdometryTracker:
             angular_velocity=velocity[3:],
             velocity_covariance=velocity_covariance,
             tracking=tracking,
-            resets=max(0, self._worlds - 1),
+            resets=max(0, self.worlds - 1),
             reset_reason=self._reason,
             gaps=self._gaps,
             gap_reason=self._gap_reason,

@@ -112,6 +112,7 @@ class CameraTrack:
         self._settings = settings or TrackSettings()
         spec = pipeline.spec
         self._scale = make_scale(self._settings.scale, spec)
+        self._worlds_before = 0
         self._tracker: OdometryTracker | None = None
         if spec.motion is not None and pipeline.has_pose:
             self._tracker = OdometryTracker(spec.motion, self._settings.odometry)
@@ -130,6 +131,10 @@ class CameraTrack:
         """The networks that it asks."""
         return self._pipeline
 
+    @property
+    def _worlds(self) -> int:
+        return self._worlds_before if self._tracker is None else self._tracker.worlds
+
     def reset(self, reason: str) -> None:
         """Start a new odometry world with the next frame; the scale stays known."""
         self._scale.reset()
@@ -143,8 +148,10 @@ class CameraTrack:
             earlier: that one.
             reason: why its odometry world ends.
         """
-        if self._tracker is not None and earlier._tracker is not None:
-            self._tracker.succeed(earlier._tracker, reason)
+        # A model without pose network has no tracker, and hands on what it was handed.
+        self._worlds_before = earlier._worlds
+        if self._tracker is not None:
+            self._tracker.succeed(self._worlds_before, reason)
 
     def skip(self) -> None:
         """A frame came whose motion nobody wanted; where that tears the path, odometry says so."""

@@ -326,8 +326,14 @@ def test_resets_are_counted_on_by_the_track_of_another_model(tmp_path):
     second.succeed(first, 'another model')
     state = second.process(sequence[2]).odometry
     assert (state.resets, state.reset_reason) == (2, 'another model')
-    without = graphs.write_model(tmp_path / 'without', graphs.spec(motion=None))
-    CameraTrack(DepthPipeline.open(without)).succeed(second, 'another model')
+    without = CameraTrack(
+        DepthPipeline.open(graphs.write_model(tmp_path / 'without', graphs.spec(motion=None)))
+    )
+    without.succeed(second, 'a model without motion')
+    third = make_track(tmp_path / 'third')
+    third.succeed(without, 'another model again')
+    state = third.process(sequence[3]).odometry
+    assert (state.resets, state.reset_reason) == (3, 'another model again')
 
 
 def test_a_fixed_factor_scales_depth_and_path(tmp_path):
