@@ -125,6 +125,7 @@ class Inputs:
         self._infos_since_image = 0
         self._known_info: tuple[bytes, CameraInfo] | None = None
         self.unreadable_info = ''
+        self._takes_latched = False
         self._unreadable = unreadable
         self._group, self._failed = group, failed
         self.image_name = camera_topic(camera, 'image')
@@ -151,10 +152,10 @@ class Inputs:
                         raw=True,
                     )
                 )
-            self._receiving.append(
-                Receiving('inputs', node.context, self._subscriptions, failed, answer)
-            )
+            own = tuple(self._subscriptions)
             self.take_latched()
+            # Last: what fails now would wait for its threads, which may be answering already.
+            self._receiving.append(Receiving('inputs', node.context, own, failed, answer))
             made.pop_all()
 
     @property
@@ -192,7 +193,7 @@ class Inputs:
         Only where somebody latches it: every other publisher would warn in its log of a
         subscriber that it cannot serve.
         """
-        if self.has_info or len(self._receiving) > 1:
+        if self.has_info or self._takes_latched:
             return
         offers = self._node.get_publishers_info_by_topic(self.info_topic)
         if not any(one.qos_profile.durability is _LATCHED.durability for one in offers):
@@ -206,6 +207,7 @@ class Inputs:
             callback_group=self._group,
             raw=True,
         )
+        self._takes_latched = True
         self._subscriptions.append(latched)
         self._receiving.append(
             Receiving('latched', self._node.context, [latched], self._failed)

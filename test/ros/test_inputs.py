@@ -15,6 +15,17 @@ from depth_ros.parameters import ImageTransport
 from depth_ros.ros.inputs import Arrival, Inputs
 
 
+def ignore(_):
+    """Take what nobody asks for."""
+
+
+def open_inputs(node, infos, take_image=ignore, failed=ignore, unreadable=ignore):
+    group = MutuallyExclusiveCallbackGroup()
+    return Inputs(
+        node, '', ImageTransport.RAW, infos, take_image, ignore, group, failed, unreadable
+    )
+
+
 class Camera:
     """The inputs of a node, and the peer that publishes to them."""
 
@@ -23,9 +34,9 @@ class Camera:
         self.infos, self.arrivals, self.failures = CameraInfos(), [], []
         self.unreadable = []
         self._node = peer.other_node()
-        self._inputs = Inputs(
-            self._node, '', ImageTransport.RAW, self.infos, self.arrivals.append, lambda _: None,
-            MutuallyExclusiveCallbackGroup(), self.failures.append, self.unreadable.append,
+        self._inputs = open_inputs(
+            self._node, self.infos, self.arrivals.append, self.failures.append,
+            self.unreadable.append,
         )  # fmt: skip
 
     def info(self, message):
@@ -95,6 +106,23 @@ def test_an_image_is_read_where_it_lies(camera, peer):
 def test_bytes_that_are_no_image_are_refused_when_read():
     with pytest.raises(MessageError, match='no serialised'):
         Arrival(b'\0\1\0\0', 0.0).read()
+
+
+def test_inputs_that_cannot_be_opened_received_nothing(peer, monkeypatch):
+    """Their threads might be answering images already, without end where other cameras go on."""
+    received = []
+    monkeypatch.setattr('depth_ros.ros.inputs.Receiving', lambda *given: received.append(given))
+
+    def fail(*_):
+        raise RuntimeError('no graph')
+
+    node = peer.other_node()
+    monkeypatch.setattr(node, 'get_publishers_info_by_topic', fail)
+    with pytest.raises(RuntimeError, match='no graph'):
+        open_inputs(node, CameraInfos())
+    assert received == []
+    assert node.count_subscribers('/image') == node.count_subscribers('/camera_info') == 0
+    node.destroy_node()
 
 
 def test_what_is_latched_is_taken_and_nobody_else_is_asked_for_it(camera, peer):
