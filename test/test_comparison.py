@@ -1,5 +1,6 @@
 """Two models before and after: frames chosen, tables of differences, one page."""
 
+import itertools
 import json
 import re
 
@@ -17,7 +18,7 @@ from depth_ros.evaluation.depth_scores import FrameScore, TrueFrame
 from depth_ros.evaluation.evaluate import compare, evaluate
 from depth_ros.evaluation.report import Tone
 from depth_ros.evaluation.request import EvaluationRequest
-from depth_ros.evaluation.tables import CHANGE, Column, Table
+from depth_ros.evaluation.tables import CHANGE, Column, Table, confidence_change_table
 from depth_ros.pipeline import DepthPipeline, Frame
 
 
@@ -68,6 +69,21 @@ def test_verdict_says_what_changed(bag, flat, exact):
     assert before == pytest.approx(constant, rel=1e-6)
     change = re.search(r'^change +(\S+)', comparison_to_text(comparison), re.M)
     assert float(change[1]) == pytest.approx(-before, abs=6e-4)
+
+
+def test_each_model_is_shown_by_its_own_confidence(bag, flat, exact):
+    comparison = compare(request_of(bag), DepthPipeline.open(flat), DepthPipeline.open(exact),
+                         lambda done: None)
+    curves = (comparison.before.confidence, comparison.after.confidence)
+    table = confidence_change_table(*curves)
+    errors = np.array([row[1:] for row in table.rows[:5]], float)
+    for column, (curve, field) in enumerate(
+        itertools.product(curves, ('median_scaled_abs_rel', 'unscaled_abs_rel'))
+    ):
+        expected = [getattr(band, field) for band in curve.fifths]
+        np.testing.assert_allclose(errors[:, (0, 2, 1, 3)[column]], expected, atol=5.1e-4)
+    assert errors[:, 0].max() > 0.1
+    assert f'\n{table.rows[4][0]}' in comparison_to_text(comparison)
 
 
 def test_changes_have_a_sign_and_a_tone():
@@ -121,14 +137,14 @@ def test_command_writes_one_page_with_everything(tmp_path, capsys, bag, flat, ex
     assert sorted(file.name for file in out.iterdir()) == ['index.html', 'metrics.json']
     page = (out / 'index.html').read_text()
     assert not re.search(r'(src|href)="(?!data:)', page)
-    for title in ('Depth', 'Scale', 'Boundaries', 'Egomotion', 'Frames'):
+    for title in ('Depth', 'Scale', 'Boundaries', 'Confidence', 'Egomotion', 'Frames'):
         assert f'<h2>{title}</h2>' in page
     for text in ('image-blind mean', 'last training frame held', 'worst after',
                  'before, SE(3) aligned', 'factor / its median', 'AbsRel, median-scaled',
                  'straight ahead', '<td class="good">'):
         assert text in page
-    # Errors per frame, factors per frame, paths.
-    assert page.count('<svg') == 3
+    # Errors per frame, factors per frame, errors by confidence, paths.
+    assert page.count('<svg') == 4
     rows = re.findall(r'<div class="row columns.*?</div>', page, re.S)
     assert [row.count('<img') for row in rows] == [4] * len(rows)
     assert len(rows) == 2 * page.count('<h3>Frame ')

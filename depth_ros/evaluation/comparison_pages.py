@@ -9,6 +9,7 @@ import numpy as np
 
 from depth_ros.evaluation import plots, report, tables
 from depth_ros.evaluation.chosen_frames import ChosenFrame
+from depth_ros.evaluation.confidence_curve import ConfidenceCurve
 from depth_ros.evaluation.depth_scores import DepthScores, FrameScore
 from depth_ros.evaluation.evaluate import Comparison
 from depth_ros.evaluation.frame_pictures import (
@@ -23,8 +24,11 @@ from depth_ros.evaluation.frame_pictures import (
     truth_picture,
 )
 from depth_ros.evaluation.pages import (
+    CONFIDENCE_AXIS,
+    CONFIDENCE_NOTE,
     PLAIN_NOTE,
     boundary_parts,
+    confidence_line,
     figures,
     mask_parts,
     path_plot,
@@ -65,6 +69,9 @@ def comparison_to_text(comparison: Comparison) -> str:
     masks = tables.mask_change_table(before.masks, after.masks)
     if masks.rows:
         parts.append(masks.to_text())
+    if before.confidence and after.confidence:
+        table = tables.confidence_change_table(before.confidence, after.confidence)
+        parts.append(table.to_text())
     if before.motion and after.motion:
         parts += [tables.motion_change_table(before.motion, after.motion).to_text(),
                   tables.motion_caption(after.motion)]
@@ -83,6 +90,8 @@ def comparison_to_page(comparison: Comparison) -> Page:
         page.add(*_depth_parts(comparison), *_scale_parts(comparison),
                  *boundary_parts(_boundary_table(comparison)))
     page.add(*mask_parts(tables.mask_change_table(before.masks, after.masks), after.mask_topic))
+    if before.confidence and after.confidence:
+        page.add(*_confidence_parts(before.confidence, after.confidence))
     page.add(*(report.note(remark) for remark in _remarks(comparison)))
     page.add(*_motion_parts(comparison))
     if comparison.frames:
@@ -185,6 +194,15 @@ def _scale_parts(comparison: Comparison) -> list[Html]:
         series = [_relative_factors('before', before), _relative_factors('after', after)]
         parts.append(plots.line_plot(series, 'frame', 'factor / its median'))
     return parts
+
+
+def _confidence_parts(before: ConfidenceCurve, after: ConfidenceCurve) -> list[Html]:
+    lines = [confidence_line(name, curve, Scaling.MEDIAN, _COLOURS[name])
+             for name, curve in (('before', before), ('after', after))]
+    return [report.heading('Confidence'),
+            tables.confidence_change_table(before, after).to_html(),
+            report.note(CONFIDENCE_NOTE),
+            plots.line_plot(lines, CONFIDENCE_AXIS, 'AbsRel, median-scaled')]
 
 
 def _relative_factors(name: str, score: DepthScores) -> plots.Series:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from depth_ros.evaluation.depth_scores import resized_depth
-from depth_ros.evaluation.protocol import DepthProtocol
+from depth_ros.evaluation.protocol import DepthProtocol, Scaling
 
 _BINS = 2000
 """Of confidence 0 to 1. Parts are cut between bins in proportion, which moves no figure shown."""
@@ -25,6 +25,11 @@ class ConfidenceBand:
     median_scaled_abs_rel: float
     """Over its pixels, each image at its own median scale."""
     unscaled_abs_rel: float
+
+    def abs_rel(self, scaling: Scaling) -> float:
+        """The error under one of the two."""
+        median = scaling is Scaling.MEDIAN
+        return self.median_scaled_abs_rel if median else self.unscaled_abs_rel
 
 
 @dataclass(frozen=True)

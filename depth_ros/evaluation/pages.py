@@ -22,7 +22,7 @@ from depth_ros.evaluation.frame_pictures import (
     truth_picture,
 )
 from depth_ros.evaluation.metrics import median_scale
-from depth_ros.evaluation.protocol import Crop, DepthProtocol
+from depth_ros.evaluation.protocol import Crop, DepthProtocol, Scaling
 from depth_ros.evaluation.report import Html, Page, Picture
 from depth_ros.evaluation.results import Evaluation, Paths
 from depth_ros.evaluation.samples import Sample
@@ -35,6 +35,8 @@ CONFIDENCE_NOTE = (
     'Pixels with truth of all frames that could be judged, in equal parts by confidence: how well '
     'the frame before, seen through depth and motion, agrees with this one. It knows nothing of '
     'an error of scale. min_confidence of the node blanks what is below it.')
+
+CONFIDENCE_AXIS = 'confidence, middle of each tenth'
 
 BOUNDARY_NOTE = (
     'Boundary F1 (Depth Pro, Bochkovskii et al. 2025) says how well edges stand where they are. A '
@@ -152,19 +154,23 @@ def mask_parts(table: tables.Table, topic: str) -> list[Html]:
 
 def _confidence_parts(curve: ConfidenceCurve) -> list[Html]:
     """The section on confidence: fifths as a table, tenths as a line."""
-    middles = np.array([(band.lowest + band.highest) / 2 for band in curve.tenths])
-    lines = [
-        plots.Series(name, middles, np.array([getattr(band, field) for band in curve.tenths]))
-        for name, field in (('median-scaled', 'median_scaled_abs_rel'),
-                            ('no scaling', 'unscaled_abs_rel'))
-    ]
+    lines = [confidence_line('median-scaled', curve, Scaling.MEDIAN),
+             confidence_line('no scaling', curve, Scaling.NONE)]
     return [
         report.heading('Confidence'),
         tables.confidence_table(curve).to_html(),
         report.note(f'{CONFIDENCE_NOTE} {curve.judged:.0%} of the pixels of these frames have a '
                     'confidence; the others left the picture before, or lie at its edge.'),
-        plots.line_plot(lines, 'confidence, middle of each tenth', 'AbsRel'),
+        plots.line_plot(lines, CONFIDENCE_AXIS, 'AbsRel'),
     ]
+
+
+def confidence_line(name: str, curve: ConfidenceCurve, scaling: Scaling,
+                    colour: str = '') -> plots.Series:
+    """AbsRel over confidence."""
+    middles = [(band.lowest + band.highest) / 2 for band in curve.tenths]
+    errors = [band.abs_rel(scaling) for band in curve.tenths]
+    return plots.Series(name, np.array(middles), np.array(errors), colour)
 
 
 def path_plot(true: Paths, predicted: list[tuple[str, Paths]]) -> Html:

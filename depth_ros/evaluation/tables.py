@@ -124,6 +124,11 @@ _CONFIDENCE_COLUMNS = (
     Column('confidence from', 2, better=0), Column('to', 2, better=0),
     Column('AbsRel, median-scaled'), Column('AbsRel, no scaling'),
 )  # fmt: skip
+_CONFIDENCE_CHANGE_COLUMNS = tuple(
+    Column(f'AbsRel, {scaling.value}, {model}')
+    for scaling in Scaling
+    for model in ('before', 'after')
+)
 _FIFTH_NAMES = ('least confident fifth', 'second', 'third', 'fourth', 'most confident fifth')
 _MOTION_COLUMNS = (
     *(Column(f'ATE {alignment.value} [m]') for alignment in WITH_UNIT),
@@ -224,6 +229,17 @@ def confidence_table(curve: ConfidenceCurve) -> Table:
                          band.unscaled_abs_rel])
     if curve.rest_median_scaled_abs_rel is not None:
         table.add('not judged', [None, None, curve.rest_median_scaled_abs_rel, None])
+    return table
+
+
+def confidence_change_table(before: ConfidenceCurve, after: ConfidenceCurve) -> Table:
+    """Error of each fifth of what two models are more and less confident of."""
+    table = Table(_CONFIDENCE_CHANGE_COLUMNS)
+    for name, *bands in zip(_FIFTH_NAMES, before.fifths, after.fifths):
+        table.add(name, [band.abs_rel(scaling) for scaling in Scaling for band in bands])
+    rests = [curve.rest_median_scaled_abs_rel for curve in (before, after)]
+    if rests != [None, None]:
+        table.add('not judged', [*rests, None, None])
     return table
 
 
