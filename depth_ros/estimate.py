@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,15 +43,27 @@ class TrackSettings:
     min_confidence: float = 0.0
     """Depth of less confidence, or of an unknown one, becomes NaN; 0 keeps all of it. Frames that
     cannot be judged at all, such as the first and those before the camera moved, are kept."""
+    scale_smoothing_s: float = 0.0
+    """Depth and motion are brought to the mean scale of so many seconds, see SteadyScale; 0 leaves
+    every frame as the network answers it."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values.
 
         Raises:
-            ConfigError: min_confidence outside 0..1.
+            ConfigError: min_confidence outside 0..1, or a time that is negative or has no end.
         """
         if not 0.0 <= self.min_confidence <= 1.0:
             raise ConfigError(f'min_confidence is {self.min_confidence}, allowed: 0 to 1')
+        if not 0.0 <= self.scale_smoothing_s < math.inf:
+            raise ConfigError(
+                f'scale_smoothing_s is {self.scale_smoothing_s}, allowed: 0 or more seconds'
+            )
+
+    @property
+    def waits_for_motion(self) -> bool:
+        """Whether the motion of a frame changes its depth."""
+        return self.min_confidence > 0 or self.scale_smoothing_s > 0
 
 
 @dataclass(frozen=True)

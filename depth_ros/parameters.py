@@ -180,6 +180,15 @@ class NodeParameters:
             1.0,
         ),
     )
+    scale_smoothing: float = field(
+        default=0.0,
+        metadata=_meaning(
+            'Depth is brought to the mean scale of so many seconds [s], which steadies it and its '
+            'metres, and waits for its motion; needs a pose network. 0: each frame as it comes.',
+            0.0,
+            3600.0,
+        ),
+    )
     point_stride: int = field(
         default=1, metadata=_meaning('points has every n-th pixel of every n-th row.', 1, 64)
     )
@@ -312,6 +321,7 @@ class NodeParameters:
             scale=scale,
             odometry=OdometrySettings(refine=self.refine_motion),
             min_confidence=self.min_confidence,
+            scale_smoothing_s=self.scale_smoothing,
         )
 
     def differing(self, other: NodeParameters) -> set[str]:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import enum
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from depth_ros import se3
 from depth_ros.confidence import ReprojectionConfidence
 from depth_ros.depth_pipeline import DepthPipeline, Frame, NetworkAnswer, Question
-from depth_ros.egomotion import Motion, OdometryState, OdometryTracker, Reference, Tracking
+from depth_ros.egomotion import (
+    NS_PER_S,
+    Motion,
+    OdometryState,
+    OdometryTracker,
+    Reference,
+    Tracking,
+)
 from depth_ros.errors import CameraError
 from depth_ros.estimate import DepthEstimate, Estimate, OutputSize, TrackSettings, Wanted
 from depth_ros.grids import CameraGrid, Grid, NetworkGrid, blanked
@@ -20,6 +27,7 @@ from depth_ros.ground_plane import Direction
 from depth_ros.motion_refinement import MotionRefiner
 from depth_ros.scale import ScaleSource, ScaleState, make_scale
 from depth_ros.standstill import is_blind, stands_still, thumbnail
+from depth_ros.steady_scale import SteadyDepth, SteadyScale, check_smoothing
 
 DepthOut = Callable[[int, int], np.ndarray]
 """Gives float32 [height,width] for a height and a width."""
@@ -34,6 +42,13 @@ class _Picture:
     thumbnail: np.ndarray
     agreement: np.ndarray | None = None
     """Of its depth, see ReprojectionConfidence; None where nobody asked or nothing moved yet."""
+    steady: SteadyDepth | None = None
+    """Its depth where the camera sees; None where scale is not smoothed."""
+
+    @property
+    def unit(self) -> float:
+        """What its depth, and motions found with that, are to be multiplied by."""
+        return 1.0 if self.steady is None else self.steady.factor
 
 
 class _Camera:
@@ -60,6 +75,7 @@ class _Camera:
         intrinsics = view.grid_intrinsics(spec.depth_width, spec.depth_height)
         self.rays = intrinsics.rays()[window.slices]
         self.reprojection = ReprojectionConfidence(view.network_intrinsics)
+        self.steady = SteadyScale(self.rays)
         self.refiner = MotionRefiner(view.network_intrinsics, view.visible)
         self._unseen: np.ndarray | None = None
         if seen is not None:
@@ -106,11 +122,12 @@ class CameraTrack:
         """Begin with nothing seen.
 
         Raises:
-            ConfigError: the scale source does not fit the model.
+            ConfigError: the scale source, or its smoothing, does not fit the model.
         """
         self._pipeline = pipeline
         self._settings = settings or TrackSettings()
         spec = pipeline.spec
+        check_smoothing(self._settings.scale_smoothing_s, spec)
         self._scale = make_scale(self._settings.scale, spec)
         self._worlds_before = 0
         self._tracker: OdometryTracker | None = None
@@ -165,8 +182,10 @@ class CameraTrack:
         odometry starts anew, in the new metres.
 
         Raises:
-            ConfigError: the scale source does not fit the model; the old settings stay.
+            ConfigError: the scale source, or its smoothing, does not fit the model; the old
+                settings stay.
         """
+        check_smoothing(settings.scale_smoothing_s, self._pipeline.spec)
         if settings.scale != self._settings.scale:
             self._scale = make_scale(settings.scale, self._pipeline.spec)
             self._world_is_metric = self._scale.state.valid
@@ -227,7 +246,7 @@ class CameraTrack:
         pixels = self._current.pixels
         camera.view.to_network(frame.image, pixels[0], self._pipeline.spec.resize_filter)
         clock.lap('resize')
-        self._current.agreement = None
+        self._current.agreement = self._current.steady = None
         tracker = self._tracker if self._needs_motion(wanted) else None
         if tracker is None:
             self.skip()
@@ -253,6 +272,9 @@ class CameraTrack:
         depth = camera.of_the_world(answer.depth)
         self._scale.observe_depth(depth[camera.shown], camera.rays)
         scale = self._scale.state
+        if self._settings.scale_smoothing_s > 0:
+            window = f'{self._settings.scale_smoothing_s:g} s'
+            scale = replace(scale, text=f'{scale.text}, smoothed over {window}')
         grid = camera.grids[self._settings.output_size]
         size = grid.intrinsics
         out = None if depth_out is None else depth_out(size.height, size.width)
@@ -269,8 +291,8 @@ class CameraTrack:
             scale=scale,
             fov_deg=answer.fov_deg,
         )
-        blanked = begun.tracker is not None and self._settings.min_confidence > 0
-        return SeenFrame(begun, depth, estimate, is_final=not blanked)
+        is_final = begun.tracker is None or not self._settings.waits_for_motion
+        return SeenFrame(begun, depth, estimate, is_final)
 
     def follow(self, seen: SeenFrame, motion: np.ndarray | None) -> Estimate:
         """Estimate a frame that was seen, its motion and what is judged by that.
@@ -290,8 +312,11 @@ class CameraTrack:
             if self._judges(wanted) and followed.motion is not None:
                 confidence = self._judged(begun, seen.depth, followed.reference, followed.motion)
                 clock.lap('confidence')
-        if confidence is not None and not seen.is_final:
-            estimate.depth_m[~(confidence >= self._settings.min_confidence)] = np.nan
+        if not seen.is_final:
+            if followed.unit != 1.0:
+                np.multiply(estimate.depth_m, np.float32(followed.unit), out=estimate.depth_m)
+            if confidence is not None and self._settings.min_confidence > 0:
+                estimate.depth_m[~(confidence >= self._settings.min_confidence)] = np.nan
         if followed.is_keyframe:
             self._take_keyframe()
         told = {one.name: getattr(estimate, one.name) for one in fields(estimate)}
@@ -307,7 +332,8 @@ class CameraTrack:
         return wanted.confidence or self._settings.min_confidence > 0
 
     def _needs_motion(self, wanted: Wanted) -> bool:
-        measures = self._settings.scale.source is ScaleSource.ODOMETRY
+        settings = self._settings
+        measures = settings.scale.source is ScaleSource.ODOMETRY or settings.scale_smoothing_s > 0
         return wanted.egomotion or measures or self._judges(wanted)
 
     def _camera_of(self, frame: Frame) -> _Camera:
@@ -358,6 +384,7 @@ class CameraTrack:
             tracker.reset('the scale was found')
         self._world_is_metric = scale.valid
         reason = tracker.break_before(stamp_ns)
+        self._remember_depth(seen, None)
         if reason is not None:
             state = tracker.start(stamp_ns, reason)
             return _Followed(odometry=state if scale.valid else None, is_keyframe=True)
@@ -367,12 +394,14 @@ class CameraTrack:
             return _Followed(odometry=state if scale.valid else None, is_keyframe=True)
         reference = tracker.reference(stamp_ns)
         previous, previous_ns = self._keyframes[reference], tracker.stamp_of(reference)
+        self._remember_depth(seen, previous.steady)
         if comparison is _Comparison.BLIND:
             state = tracker.lose(stamp_ns)
         elif comparison is _Comparison.KEYFRAME_BLIND:
             state = tracker.lose(stamp_ns, at_once=True)
         elif comparison is _Comparison.STILL:
             state, motion = tracker.hold(stamp_ns), np.zeros(6)
+            self._steady(begun, previous, previous_ns, motion)
         elif motion is None:
             raise RuntimeError('the networks were not asked for the motion of this frame')
         else:
@@ -383,11 +412,15 @@ class CameraTrack:
                 )
                 if refined is not None:
                     motion, covariance = refined.motion, refined.covariance
-            factor = scale.factor if scale.valid else 1.0
+            self._steady(begun, previous, previous_ns, motion)
+            factor = self._current.unit * (scale.factor if scale.valid else 1.0)
             state = tracker.update(stamp_ns, motion, factor, reference, covariance)
-            motion = None if state.tracking is Tracking.LOST else motion
+            if state.tracking is Tracking.LOST:
+                motion = None
+                self._remember_depth(seen, previous.steady)
         if motion is not None and tracker.advanced:
-            self._scale.observe_motion(previous_ns, stamp_ns, motion)
+            steadied = motion * np.repeat([1.0, self._current.unit], 3)
+            self._scale.observe_motion(previous_ns, stamp_ns, steadied)
         return _Followed(
             stamp_ns,
             previous_ns,
@@ -396,6 +429,27 @@ class CameraTrack:
             state if scale.valid else None,
             state.tracking,
             tracker.advanced,
+            self._current.unit,
+        )
+
+    def _remember_depth(self, seen: SeenFrame, known: SteadyDepth | None) -> None:
+        """Keep the current depth, at the scale of an earlier one until more is known."""
+        if self._settings.scale_smoothing_s > 0:
+            depth = seen.depth[seen.begun.camera.shown].copy()
+            self._current.steady = replace(known or SteadyDepth(depth), depth=depth)
+
+    def _steady(
+        self, begun: BegunFrame, previous: _Picture, previous_ns: int, motion: np.ndarray
+    ) -> None:
+        """Bring the current depth to the mean scale, by the motion from a keyframe."""
+        if self._current.steady is None or previous.steady is None:
+            return
+        self._current.steady = begun.camera.steady.follow(
+            previous.steady,
+            self._current.steady.depth,
+            se3.motion_to_matrix(motion),
+            (begun.frame.stamp_ns - previous_ns) / NS_PER_S,
+            self._settings.scale_smoothing_s,
         )
 
     def _judged(
@@ -456,7 +510,7 @@ class SeenFrame:
     """As the network answered it; NaN where the camera saw nothing."""
     estimate: DepthEstimate
     is_final: bool
-    """Whether its depth stays as it is; not so where depth of little confidence is blanked."""
+    """Whether its depth stays as it is; not so where that waits for its motion."""
 
 
 @dataclass(frozen=True)
@@ -471,10 +525,12 @@ class _Followed:
     odometry: OdometryState | None = None
     tracking: Tracking = Tracking.LOST
     is_keyframe: bool = False
+    unit: float = 1.0
+    """Of depth and motion: they are to be multiplied by it."""
 
     def metric_motion(self, scale: ScaleState) -> Motion | None:
         if self.motion is None or not scale.valid:
             return None
         previous_T_current = se3.motion_to_matrix(self.motion)
-        previous_T_current[:3, 3] *= scale.factor
+        previous_T_current[:3, 3] *= self.unit * scale.factor
         return Motion(self.previous_ns, self.stamp_ns, previous_T_current, self.tracking)

@@ -170,3 +170,25 @@ def test_process_refuses_odometry_without_a_bag(tmp_path, capsys, doubled):
     assert main(['process', str(tmp_path / 'images'), '--model', str(doubled.path), '--hfov', '60',
                  '--scale-source', 'odometry', '--out', str(tmp_path / 'out')]) == 2
     assert '--scale-source odometry needs a bag' in capsys.readouterr().err
+
+
+def test_commands_smooth_the_scale(tmp_path, capsys, bag, doubled):
+    """The waves of this bag are no rigid scene: each frame gets a factor for all of its pixels."""
+    for command in ('evaluate', 'process'):
+        arguments = [command, '--model', str(doubled.path), '--network-motion', '--scale-source',
+                     'fixed', '--scale-factor', '0.5', '--out', str(tmp_path / command)]
+        arguments += ['--bag', str(bag)] if command == 'evaluate' else [str(bag)]
+        assert main([*arguments, '--scale-smoothing', '2']) == 0, capsys.readouterr().err
+        out = capsys.readouterr().out
+        assert command == 'process' or 'fixed factor 0.5, smoothed over 2 s' in out
+        assert main([*arguments, '--scale-smoothing', '-1']) == 2
+        assert 'scale_smoothing_s is -1.0, allowed: 0 or more seconds' in capsys.readouterr().err
+    with BagReader(tmp_path / 'process') as reader:
+        topic = find_depth_topic(reader)
+    ratios = [depth_m / recordings.true_depth(index)
+              for index, (_, depth_m) in enumerate(read_depth(tmp_path / 'process', topic))]
+    factors = [float(np.median(ratio)) for ratio in ratios]
+    for ratio, factor in zip(ratios, factors):
+        np.testing.assert_allclose(ratio, factor, rtol=1e-3)
+    assert factors[0] == pytest.approx(1.0, rel=1e-3)
+    assert np.ptp(factors) > 0.01

@@ -457,10 +457,82 @@ def test_refused_settings_change_nothing(tmp_path):
     assert estimate.odometry.resets == 0
 
 
-@pytest.mark.parametrize('value', [-0.1, 1.1, math.nan])
-def test_impossible_settings(value):
-    with pytest.raises(ConfigError, match='min_confidence'):
-        TrackSettings(odometry=AS_ANSWERED, min_confidence=value)
+@pytest.mark.parametrize(('name', 'values'), [
+    ('min_confidence', (-0.1, 1.1, math.nan)), ('scale_smoothing_s', (-0.1, math.inf, math.nan)),
+])  # fmt: skip
+def test_impossible_settings(name, values):
+    for value in values:
+        with pytest.raises(ConfigError, match=name):
+            TrackSettings(odometry=AS_ANSWERED, **{name: value})
+
+
+SMOOTHED = TrackSettings(odometry=AS_ANSWERED, scale_smoothing_s=10.0)
+
+
+def flickering(track, sequence, factors):
+    """What a track makes of frames in which the network errs by these factors."""
+    for frame, factor in zip(sequence, factors):
+        begun = track.begin(frame)
+        (answer,) = track.pipeline.ask([begun.question])
+        wrong = dataclasses.replace(answer, depth=answer.depth * np.float32(factor))
+        seen = track.see(begun, wrong)
+        (motion,) = track.pipeline.motions([begun.question])
+        yield track.follow(seen, motion)
+
+
+def test_depth_and_motion_have_the_mean_scale_where_it_is_smoothed(tmp_path):
+    factors = np.exp(np.random.default_rng(1).normal(0.0, 0.2, 40))
+    ahead = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.01])
+    depth = np.full((48, 64), 2.0)
+    raw, smoothed = (
+        list(flickering(make_track(tmp_path / name, settings, ahead, depth), frames(40), factors))
+        for name, settings in (('raw', None), ('smoothed', SMOOTHED))
+    )
+    units = np.array([s.depth_m.mean() / r.depth_m.mean() for r, s in zip(raw, smoothed)])
+    left = np.log(units * factors)
+    assert np.log(factors).std() > 0.15
+    assert left[20:].std() < 0.05
+    assert abs(left[20:].mean() - np.log(factors).mean()) < 0.1
+    lengths = [np.linalg.norm(e.motion.previous_T_current[:3, 3]) for e in smoothed[1:]]
+    np.testing.assert_allclose(lengths, 0.01 * units[1:], rtol=1e-4)
+    assert smoothed[-1].odometry.world_T_cam[2, 3] != raw[-1].odometry.world_T_cam[2, 3]
+    assert smoothed[-1].scale.text.endswith(', smoothed over 10 s')
+
+
+def test_a_frame_that_cannot_be_placed_has_the_scale_of_its_keyframe(tmp_path):
+    track = make_track(tmp_path, SMOOTHED, np.zeros(6), np.full((48, 64), 2.0))
+    sequence = frames(4)
+    black = dataclasses.replace(sequence[2], image=np.zeros_like(sequence[2].image))
+    answers = list(flickering(track, [*sequence[:2], black, sequence[3]], (1.0, 1.5, 1.5, 1.5)))
+    assert answers[2].odometry.tracking is Tracking.LOST
+    # The first frame is the keyframe of the others, of which each counts half beside it.
+    mean = 2.0 * math.sqrt(1.5)
+    means = [answer.depth_m.mean() for answer in answers]
+    assert means == pytest.approx([2.0, mean, 2.0 * 1.5, mean], rel=1e-3)
+
+
+def test_smoothed_depth_waits_for_its_motion_also_where_nobody_wants_that(tmp_path):
+    track = make_track(tmp_path, SMOOTHED, np.zeros(6), np.full((48, 64), 2.0))
+    for frame in frames(2):
+        begun = track.begin(frame, Wanted(egomotion=False))
+        (answer,) = track.pipeline.ask([begun.question])
+        seen = track.see(begun, answer)
+        assert not seen.is_final
+        (motion,) = track.pipeline.motions([begun.question])
+        estimate = track.follow(seen, motion)
+        assert (estimate.motion, estimate.odometry) == (None, None)
+    assert motion is not None
+
+
+def test_a_model_without_motion_cannot_be_smoothed(tmp_path):
+    without = DepthPipeline.open(graphs.write_model(tmp_path, graphs.spec(motion=None)))
+    message = r"over 10 s needs a pose network, which model '.*' does not have; allowed: 0"
+    with pytest.raises(ConfigError, match=message):
+        CameraTrack(without, SMOOTHED)
+    track = CameraTrack(without)
+    with pytest.raises(ConfigError, match=message):
+        track.change_settings(SMOOTHED)
+    assert np.isfinite(track.process(frames(1)[0]).depth_m).all()
 
 
 @pytest.mark.parametrize('size', list(OutputSize))

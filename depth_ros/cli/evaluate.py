@@ -167,6 +167,7 @@ def _request(args: argparse.Namespace) -> EvaluationRequest:
         odometry_topic=args.odometry,
         mask_topic=args.masks,
         scale=scale_settings_of(args),
+        scale_smoothing_s=args.scale_smoothing,
         scale_odometry_topic=args.scale_odometry,
         allow_estimated_focal=args.allow_estimated_focal,
         refine_motion=not args.network_motion,

@@ -112,6 +112,7 @@ def run(args: argparse.Namespace) -> int:
         output_size=OutputSize(args.output_size),
         scale=scale,
         odometry=OdometrySettings(refine=not args.network_motion),
+        scale_smoothing_s=args.scale_smoothing,
     )
     source = _open(args)
     odometry = _odometry(args) if scale.source is ScaleSource.ODOMETRY else None

@@ -113,4 +113,5 @@ def _track_settings(spec: ModelSpec, request: EvaluationRequest) -> TrackSetting
     return TrackSettings(
         scale=request.scale or own,
         odometry=OdometrySettings(refine=request.refine_motion),
+        scale_smoothing_s=request.scale_smoothing_s,
     )

@@ -69,6 +69,8 @@ class EvaluationRequest:
     """Where metres come from; None: the model where it is metric, else nothing."""
     scale_odometry_topic: str | None = None
     """Scale source ODOMETRY: measured odometry; None: the true path, where it is the only one."""
+    scale_smoothing_s: float = 0.0
+    """See TrackSettings."""
     samples: int = 6
     """Frames kept to look at."""
     allow_estimated_focal: bool = False

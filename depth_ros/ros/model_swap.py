@@ -23,6 +23,7 @@ from depth_ros.ros.health import Level, Problem, Trouble
 from depth_ros.ros.model_loader import LoadedModel, LoadRequest, ModelLoader
 from depth_ros.ros.processor import FrameProcessor
 from depth_ros.scale import make_scale
+from depth_ros.steady_scale import check_smoothing
 
 _PATIENCE_S = 5.0
 """Whoever sets a parameter waits so long for the verdict; services and timers wait with it."""
@@ -266,10 +267,11 @@ class ModelSwap:
 
 
 def check_scale(parameters: NodeParameters, model: Model) -> None:
-    """Refuse a scale source that does not fit a model.
+    """Refuse a scale source, or its smoothing, that does not fit a model.
 
     Raises:
         ConfigError: it does not.
     """
+    check_smoothing(parameters.scale_smoothing, model.spec)
     for camera in parameters.cameras:
         make_scale(parameters.track_settings(camera).scale, model.spec)

@@ -150,9 +150,11 @@ def test_a_flood_of_parameters(robot):
     assert client.wait_for_service(WAIT_S)
     good = [('point_stride', 2), ('output_size', 'network'), ('min_confidence', 0.2),
             ('rectify', 'never'), ('scale_source', 'fixed'), ('scale_factor', 2.5),
+            ('scale_smoothing', 2.0),
             ('model', str(robot.folder / 'tiny'))]  # fmt: skip
     bad = [('point_stride', 0), ('output_size', 'huge'), ('min_confidence', float('nan')),
            ('rectify', ''), ('scale_source', 'guess'), ('scale_factor', -1.0),
+           ('scale_smoothing', -1.0),
            ('model', '/no/such/model'), ('image_transport', 'compressed')]  # fmt: skip
     dice = random.Random(2)
     for _ in range(40):
@@ -169,7 +171,8 @@ def test_a_flood_of_parameters(robot):
             assert result.successful == allowed, (pair, result.reason)
             assert allowed or result.reason
     for name, value in (('output_size', 'camera'), ('scale_source', 'model'),
-                        ('scale_factor', 1.0), ('min_confidence', 0.0)):  # fmt: skip
+                        ('scale_factor', 1.0), ('scale_smoothing', 0.0),
+                        ('min_confidence', 0.0)):  # fmt: skip
         assert robot.peer.set_parameter(name, value).successful, name
     robot.peer.wait_diagnosis(lambda d: d['backend'] != 'loading')
     robot.recovered()
