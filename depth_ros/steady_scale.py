@@ -1,11 +1,13 @@
 """Keeps the scale of depth steady from frame to frame.
 
-A network sees every frame by itself and errs by a factor of its own in each, which differs by some
-5 to 10 % between neighbours that show the same place: clouds breathe. Once the motion between two
+A network sees every frame by itself and errs by a factor of its own in each, which changes by some
+2 % from frame to frame and 5 to 10 % within seconds: clouds breathe. Once the motion between two
 frames is known, their depth maps tell the ratio of their factors, and each frame can be brought to
-the mean factor of the frames before it, in which errors partly cancel. What all frames have in
-common stays, and so does the scale where it is measured: the mean is of the last seconds, so that
-small errors of the ratios do not add up.
+the mean factor of the frames before it, in which errors partly cancel.
+
+What all frames have in common stays. Surfaces keep the scale at which they were seen first: where
+a network says less of what is far than of what is near, as most do, depth comes out some percent
+smaller on the way ahead. The mean is of the last seconds alone, so that this does not add up.
 """
 
 from __future__ import annotations
