@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +11,9 @@ from depth_ros.camera import Intrinsics
 from depth_ros.egomotion import Motion, OdometrySettings, OdometryState
 from depth_ros.errors import ConfigError
 from depth_ros.scale import ScaleSettings, ScaleState
+
+LONGEST_SMOOTHING_S = 10.0
+"""Over more than this the errors of neighbours' ratios add up to more than those of scales."""
 
 
 class OutputSize(enum.Enum):
@@ -44,20 +46,21 @@ class TrackSettings:
     """Depth of less confidence, or of an unknown one, becomes NaN; 0 keeps all of it. Frames that
     cannot be judged at all, such as the first and those before the camera moved, are kept."""
     scale_smoothing_s: float = 0.0
-    """Depth and motion are brought to the mean scale of so many seconds, see SteadyScale; 0 leaves
-    every frame as the network answers it."""
+    """Time constant of the mean scale that depth and motion are brought to, see SteadyScale; 0
+    leaves every frame as the network answers it."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values.
 
         Raises:
-            ConfigError: min_confidence outside 0..1, or a time that is negative or has no end.
+            ConfigError: min_confidence outside 0..1, or a time outside 0..LONGEST_SMOOTHING_S.
         """
         if not 0.0 <= self.min_confidence <= 1.0:
             raise ConfigError(f'min_confidence is {self.min_confidence}, allowed: 0 to 1')
-        if not 0.0 <= self.scale_smoothing_s < math.inf:
+        if not 0.0 <= self.scale_smoothing_s <= LONGEST_SMOOTHING_S:
             raise ConfigError(
-                f'scale_smoothing_s is {self.scale_smoothing_s}, allowed: 0 or more seconds'
+                f'scale_smoothing_s is {self.scale_smoothing_s}, allowed: 0 to '
+                f'{LONGEST_SMOOTHING_S:g} seconds'
             )
 
     @property

@@ -19,6 +19,7 @@ from depth_ros.camera import RectifyMode
 from depth_ros.camera_names import check_names
 from depth_ros.egomotion import OdometrySettings
 from depth_ros.errors import ConfigError
+from depth_ros.estimate import LONGEST_SMOOTHING_S
 from depth_ros.frame_links import plain_frame
 from depth_ros.ground_plane import down_of
 from depth_ros.model import DEFAULT_MODEL
@@ -183,10 +184,12 @@ class NodeParameters:
     scale_smoothing: float = field(
         default=0.0,
         metadata=_meaning(
-            'Depth is brought to the mean scale of so many seconds [s], which steadies it and its '
-            'metres, and waits for its motion; needs a pose network. 0: each frame as it comes.',
+            'Depth and motion are brought to the mean scale of the last seconds, with this time '
+            'constant [s]: steadier, but some percent smaller on the way ahead, the more the '
+            'longer it is. Depth waits for its motion; needs a pose network. 0: each frame as it '
+            'comes.',
             0.0,
-            3600.0,
+            LONGEST_SMOOTHING_S,
         ),
     )
     point_stride: int = field(

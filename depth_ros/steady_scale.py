@@ -7,7 +7,8 @@ the mean factor of the frames before it, in which errors partly cancel.
 
 What all frames have in common stays. Surfaces keep the scale at which they were seen first: where
 a network says less of what is far than of what is near, as most do, depth comes out some percent
-smaller on the way ahead. The mean is of the last seconds alone, so that this does not add up.
+smaller on the way ahead. The mean forgets what is longer ago, so that this adds up over its time
+constant and no further.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ class SteadyScale:
             depth: of the frame, as in SteadyDepth.
             earlier_T_current: [4,4], translation in the unit of `depth`.
             elapsed_s: from the earlier frame to this one.
-            window_s: the mean goes over so many seconds at most.
+            window_s: time constant of the mean once it goes over so many seconds; until then all
+                frames count alike.
 
         Returns:
             `depth` with its correction: that of the earlier frame where the two have too little

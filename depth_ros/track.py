@@ -178,15 +178,16 @@ class CameraTrack:
     def change_settings(self, settings: TrackSettings) -> None:
         """Use other settings from the next frame on.
 
-        Keyframe, path and measured scale stay, unless the scale's own settings change: then the
-        odometry starts anew, in the new metres.
+        Keyframe, path and measured scale stay, unless the scale's own settings change, or whether
+        it is smoothed: then the odometry starts anew, in the new metres.
 
         Raises:
             ConfigError: the scale source, or its smoothing, does not fit the model; the old
                 settings stay.
         """
         check_smoothing(settings.scale_smoothing_s, self._pipeline.spec)
-        if settings.scale != self._settings.scale:
+        smooths = settings.scale_smoothing_s > 0
+        if settings.scale != self._settings.scale or smooths is not self._smooths:
             self._scale = make_scale(settings.scale, self._pipeline.spec)
             self._world_is_metric = self._scale.state.valid
             self.reset('the scale settings changed')
@@ -270,9 +271,13 @@ class CameraTrack:
         frame, camera, clock = begun.frame, begun.camera, begun.clock
         clock.lap('depth network')
         depth = camera.of_the_world(answer.depth)
-        self._scale.observe_depth(depth[camera.shown], camera.rays)
+        shown = depth[camera.shown]
+        if self._smooths:
+            # Metres are of smoothed depth; that of this frame is not known before its motion.
+            shown = shown * np.float32(self._keyframes[Reference.KEYFRAME].unit)
+        self._scale.observe_depth(shown, camera.rays)
         scale = self._scale.state
-        if self._settings.scale_smoothing_s > 0:
+        if self._smooths and scale.valid:
             window = f'{self._settings.scale_smoothing_s:g} s'
             scale = replace(scale, text=f'{scale.text}, smoothed over {window}')
         grid = camera.grids[self._settings.output_size]
@@ -328,12 +333,26 @@ class CameraTrack:
             timings_ms=clock.timings_ms(),
         )
 
+    def without_motion(self, seen: SeenFrame) -> DepthEstimate | None:
+        """What there is of a frame whose motion cannot be found, which is not followed then.
+
+        None where its depth was final, or must not be told without being judged by the motion.
+        """
+        if seen.is_final or self._settings.min_confidence > 0:
+            return None
+        unit = np.float32(self._keyframes[Reference.KEYFRAME].unit)
+        np.multiply(seen.estimate.depth_m, unit, out=seen.estimate.depth_m)
+        return seen.estimate
+
+    @property
+    def _smooths(self) -> bool:
+        return self._settings.scale_smoothing_s > 0
+
     def _judges(self, wanted: Wanted) -> bool:
         return wanted.confidence or self._settings.min_confidence > 0
 
     def _needs_motion(self, wanted: Wanted) -> bool:
-        settings = self._settings
-        measures = settings.scale.source is ScaleSource.ODOMETRY or settings.scale_smoothing_s > 0
+        measures = self._smooths or self._settings.scale.source is ScaleSource.ODOMETRY
         return wanted.egomotion or measures or self._judges(wanted)
 
     def _camera_of(self, frame: Frame) -> _Camera:
@@ -390,8 +409,13 @@ class CameraTrack:
             return _Followed(odometry=state if scale.valid else None, is_keyframe=True)
         gap = tracker.gap_before(stamp_ns)
         if gap is not None and comparison is not _Comparison.STILL:
+            self._remember_depth(seen, self._keyframes[Reference.KEYFRAME].steady)
             state = tracker.resume(stamp_ns, gap)
-            return _Followed(odometry=state if scale.valid else None, is_keyframe=True)
+            return _Followed(
+                odometry=state if scale.valid else None,
+                is_keyframe=True,
+                unit=self._current.unit,
+            )
         reference = tracker.reference(stamp_ns)
         previous, previous_ns = self._keyframes[reference], tracker.stamp_of(reference)
         self._remember_depth(seen, previous.steady)
@@ -402,6 +426,7 @@ class CameraTrack:
         elif comparison is _Comparison.STILL:
             state, motion = tracker.hold(stamp_ns), np.zeros(6)
             self._steady(begun, previous, previous_ns, motion)
+            previous.steady = self._current.steady  # at the same place, but later
         elif motion is None:
             raise RuntimeError('the networks were not asked for the motion of this frame')
         else:
@@ -434,7 +459,7 @@ class CameraTrack:
 
     def _remember_depth(self, seen: SeenFrame, known: SteadyDepth | None) -> None:
         """Keep the current depth, at the scale of an earlier one until more is known."""
-        if self._settings.scale_smoothing_s > 0:
+        if self._smooths:
             depth = seen.depth[seen.begun.camera.shown].copy()
             self._current.steady = replace(known or SteadyDepth(depth), depth=depth)
 

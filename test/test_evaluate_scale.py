@@ -182,7 +182,7 @@ def test_commands_smooth_the_scale(tmp_path, capsys, bag, doubled):
         out = capsys.readouterr().out
         assert command == 'process' or 'fixed factor 0.5, smoothed over 2 s' in out
         assert main([*arguments, '--scale-smoothing', '-1']) == 2
-        assert 'scale_smoothing_s is -1.0, allowed: 0 or more seconds' in capsys.readouterr().err
+        assert 'scale_smoothing_s is -1.0, allowed: 0 to 10 seconds' in capsys.readouterr().err
     with BagReader(tmp_path / 'process') as reader:
         topic = find_depth_topic(reader)
     ratios = [depth_m / recordings.true_depth(index)

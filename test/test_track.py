@@ -458,7 +458,7 @@ def test_refused_settings_change_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(('name', 'values'), [
-    ('min_confidence', (-0.1, 1.1, math.nan)), ('scale_smoothing_s', (-0.1, math.inf, math.nan)),
+    ('min_confidence', (-0.1, 1.1, math.nan)), ('scale_smoothing_s', (-0.1, 10.1, math.nan)),
 ])  # fmt: skip
 def test_impossible_settings(name, values):
     for value in values:
@@ -472,12 +472,15 @@ SMOOTHED = TrackSettings(odometry=AS_ANSWERED, scale_smoothing_s=10.0)
 def flickering(track, sequence, factors):
     """What a track makes of frames in which the network errs by these factors."""
     for frame, factor in zip(sequence, factors):
-        begun = track.begin(frame)
-        (answer,) = track.pipeline.ask([begun.question])
-        wrong = dataclasses.replace(answer, depth=answer.depth * np.float32(factor))
-        seen = track.see(begun, wrong)
-        (motion,) = track.pipeline.motions([begun.question])
+        seen = track.see(*begun_and_answered(track, frame, factor))
+        (motion,) = track.pipeline.motions([seen.begun.question])
         yield track.follow(seen, motion)
+
+
+def begun_and_answered(track, frame, factor):
+    begun = track.begin(frame)
+    (answer,) = track.pipeline.ask([begun.question])
+    return begun, dataclasses.replace(answer, depth=answer.depth * np.float32(factor))
 
 
 def test_depth_and_motion_have_the_mean_scale_where_it_is_smoothed(tmp_path):
@@ -509,6 +512,91 @@ def test_a_frame_that_cannot_be_placed_has_the_scale_of_its_keyframe(tmp_path):
     mean = 2.0 * math.sqrt(1.5)
     means = [answer.depth_m.mean() for answer in answers]
     assert means == pytest.approx([2.0, mean, 2.0 * 1.5, mean], rel=1e-3)
+
+
+def test_where_the_camera_stands_the_first_frame_is_forgotten(tmp_path):
+    settings = TrackSettings(odometry=AS_ANSWERED, scale_smoothing_s=1.0)
+    track = make_track(tmp_path, settings, np.zeros(6), np.full((48, 64), 2.0))
+    picture = frames(1)[0].image
+    standing = [Frame(10**9 + i * STEP_NS, picture, CAMERA, 'camera') for i in range(101)]
+    answers = list(flickering(track, standing, [1.0] + [1.3] * 100))
+    assert answers[-1].odometry.tracking is Tracking.STILL
+    assert answers[1].depth_m.mean() == pytest.approx(2.0 * math.sqrt(1.3), rel=1e-3)
+    assert answers[20].depth_m.mean() == pytest.approx(2.0 * 1.3 ** (20 / 21), rel=1e-2)
+    assert answers[-1].depth_m.mean() == pytest.approx(2.0 * 1.3, rel=1e-2)
+
+
+def test_a_motion_that_cannot_be_leaves_the_scale_of_the_keyframe(tmp_path):
+    track = make_track(tmp_path, SMOOTHED, np.zeros(6), np.full((48, 64), 2.0))
+    sequence = frames(3)
+    assert len(list(flickering(track, sequence[:2], (1.0, 1.5)))) == 2
+    seen = track.see(*begun_and_answered(track, sequence[2], 1.5))
+    estimate = track.follow(seen, np.array([0.0, 0.0, 0.0, 0.0, 0.0, 50.0]))
+    assert estimate.odometry.tracking is Tracking.LOST
+    assert estimate.depth_m.mean() == pytest.approx(2.0 * 1.5, rel=1e-3)
+
+
+def test_after_a_gap_depth_keeps_its_scale(tmp_path):
+    track = make_track(tmp_path, SMOOTHED, np.zeros(6), np.full((48, 64), 2.0))
+    sequence = frames(10)
+    late = dataclasses.replace(sequence[9], stamp_ns=sequence[8].stamp_ns + 20 * 10**9)
+    answers = list(flickering(track, [*sequence[:9], late], [1.0] + [1.5] * 9))
+    assert answers[-1].odometry.gaps == 1
+    before, after = (answer.depth_m.mean() for answer in answers[-2:])
+    assert 2.0 < after < 2.9
+    assert after == pytest.approx(before, rel=0.15)
+
+
+def test_metres_by_height_are_of_smoothed_depth(tmp_path):
+    """The floor stays where it is, whatever smoothing makes of depth."""
+    rows = np.arange(48)[:, None] * np.ones((1, 64))
+    floor = np.where(rows > 26, 37.0 / np.maximum(rows - 23.5, 1.0), 30.0)
+    height = ScaleSettings(source=ScaleSource.CAMERA_HEIGHT, camera_height_m=1.5)
+    found = {}
+    for seconds in (0.0, 10.0):
+        settings = TrackSettings(
+            odometry=AS_ANSWERED, scale=height, scale_smoothing_s=seconds
+        )
+        track = make_track(tmp_path / str(seconds), settings, np.zeros(6), floor)
+        factors = [1.0] * 30 + [1.3] * 30
+        *_, last = flickering(track, frames(60), factors)
+        found[seconds] = last.depth_m[-1].mean()
+    assert found[10.0] == pytest.approx(found[0.0], rel=0.05)
+
+
+def test_to_begin_or_end_smoothing_starts_a_new_world(tmp_path):
+    track = make_track(tmp_path)
+    sequence = frames(4)
+    assert track.process(sequence[0]).odometry.resets == 0
+    track.change_settings(SMOOTHED)
+    assert track.process(sequence[1]).odometry.reset_reason == 'the scale settings changed'
+    track.change_settings(dataclasses.replace(SMOOTHED, scale_smoothing_s=1.0))
+    assert track.process(sequence[2]).odometry.resets == 1
+    track.change_settings(TrackSettings(odometry=AS_ANSWERED))
+    assert track.process(sequence[3]).odometry.resets == 2
+
+
+@pytest.mark.parametrize(('confidence', 'told'), [(0.0, True), (0.5, False)])
+def test_depth_whose_motion_cannot_be_found_is_told_unless_it_is_to_be_judged(
+    tmp_path, confidence, told
+):
+    settings = dataclasses.replace(SMOOTHED, min_confidence=confidence)
+    track = make_track(tmp_path, settings, np.zeros(6), np.full((48, 64), 2.0))
+    assert len(list(flickering(track, frames(1), (1.0,)))) == 1
+    seen = track.see(*begun_and_answered(track, frames(2)[1], 1.5))
+    estimate = track.without_motion(seen)
+    assert (estimate is not None) == told
+    if told:
+        assert estimate.depth_m.mean() == pytest.approx(3.0, rel=1e-3)
+
+
+def test_smoothed_depth_is_blanked_where_it_is_not_believed(tmp_path):
+    settings = dataclasses.replace(SMOOTHED, min_confidence=0.3)
+    track = make_track(tmp_path, settings, depth=np.full((48, 64), 2.0))
+    for frame in frames(3):
+        last = track.process(frame, EVERYTHING)
+    np.testing.assert_array_equal(np.isfinite(last.depth_m), last.confidence >= 0.3)
+    assert 0 < np.isfinite(last.depth_m).mean() < 1
 
 
 def test_smoothed_depth_waits_for_its_motion_also_where_nobody_wants_that(tmp_path):

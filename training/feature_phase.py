@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from depth_ros.errors import DepthRosError, ModelError
-from training.callbacks import BEST, LogFields
+from training.callbacks import BEST, LAST, LogFields
 from training.config import FeatureMode, Monitor, TrainConfig
 from training.data.module import FrameDataModule, TrainingData
 from training.fitting import fit
@@ -144,7 +144,8 @@ def _train_features(
     config: TrainConfig, folder: Path, data: TrainingData, ranks: Ranks, progress: Progress
 ) -> None:
     module = FrameDataModule(config, data, ranks, targets_alone=True)
-    task = FeatureTask(config, module.total_steps, ranks)
+    made = config.without_pretrained() if (folder / LAST).exists() else config
+    task = FeatureTask(made, module.total_steps, ranks)
     progress(f'first phase: features, {module.total_steps} steps')
     folder.mkdir(parents=True, exist_ok=True)
     fit(

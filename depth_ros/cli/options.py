@@ -174,8 +174,8 @@ def add_scale_options(
     group.add_argument('--scale-odometry', metavar='TOPIC',
                        help='--scale-source odometry: nav_msgs/Odometry (default: the only one)')
     group.add_argument('--scale-smoothing', type=float, default=0.0, metavar='SECONDS',
-                       help='bring depth to the mean scale of so many seconds; needs a pose '
-                            'network (default: each frame as it comes)')
+                       help='bring depth to the mean scale of the last seconds, with this time '
+                            'constant; needs a pose network (default: each frame as it comes)')
 
 
 def scale_settings_of(args: argparse.Namespace) -> ScaleSettings | None:

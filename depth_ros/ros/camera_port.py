@@ -314,6 +314,14 @@ class CameraPort:
             self._monitor.counters.count(refused=1)
         self._report(error)
 
+    def fail_motion(self, job: Job, seen: SeenFrame, error: Exception) -> None:
+        """Tell why the motion of a frame cannot be found; what there is without it is sent."""
+        with self._failing(job):
+            estimate = self._installed().without_motion(seen)
+            if estimate is not None and job.audience.of_depth:
+                self._publish_depth(job, estimate)
+        self.fail(job, error)
+
     def _publish_depth(self, job: Job, estimate: DepthEstimate) -> None:
         """Send it; with this the image is answered."""
         stride = job.parameters.point_stride

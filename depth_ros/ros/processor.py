@@ -126,8 +126,8 @@ def _follow(
     except Exception as error:
         if len(seen) > 1:
             return [done for one in seen for done in _follow(pipeline, [one])]
-        job = seen[0][0]
-        job.port.fail(job, error)
+        job, frame = seen[0]
+        job.port.fail_motion(job, frame, error)
         return []
     return [
         (job, estimate)
