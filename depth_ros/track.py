@@ -403,8 +403,8 @@ class CameraTrack:
             tracker.reset('the scale was found')
         self._world_is_metric = scale.valid
         reason = tracker.break_before(stamp_ns)
-        self._remember_depth(seen, None)
         if reason is not None:
+            self._remember_depth(seen, None)
             state = tracker.start(stamp_ns, reason)
             return _Followed(odometry=state if scale.valid else None, is_keyframe=True)
         gap = tracker.gap_before(stamp_ns)
