@@ -7,7 +7,8 @@
 
 from depth_ros.depth_pipeline import DepthPipeline, Frame, NetworkAnswer
 from depth_ros.estimate import DepthEstimate, Estimate, OutputSize, TrackSettings, Wanted
-from depth_ros.track import BegunFrame, CameraTrack, SeenFrame
+from depth_ros.track import CameraTrack
+from depth_ros.track_steps import BegunFrame, SeenFrame
 
 __all__ = [
     'BegunFrame',

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import enum
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from depth_ros import se3
-from depth_ros.confidence import ReprojectionConfidence
 from depth_ros.depth_pipeline import DepthPipeline, Frame, NetworkAnswer, Question
 from depth_ros.egomotion import (
     NS_PER_S,
-    Motion,
-    OdometryState,
     OdometryTracker,
     Reference,
     Tracking,
 )
-from depth_ros.errors import CameraError
-from depth_ros.estimate import DepthEstimate, Estimate, OutputSize, TrackSettings, Wanted
-from depth_ros.grids import CameraGrid, Grid, NetworkGrid, blanked
+from depth_ros.estimate import DepthEstimate, Estimate, TrackSettings, Wanted
 from depth_ros.ground_plane import Direction
-from depth_ros.motion_refinement import MotionRefiner
-from depth_ros.scale import ScaleSource, ScaleState, make_scale
+from depth_ros.scale import ScaleSource, make_scale
 from depth_ros.standstill import is_blind, stands_still, thumbnail
-from depth_ros.steady_scale import SteadyDepth, SteadyScale, check_smoothing
+from depth_ros.steady_scale import SteadyDepth, check_smoothing
+from depth_ros.track_camera import TrackCamera
+from depth_ros.track_steps import BegunFrame, Clock, Comparison, FollowedFrame, SeenFrame
 
 DepthOut = Callable[[int, int], np.ndarray]
 """Gives float32 [height,width] for a height and a width."""
@@ -51,70 +45,6 @@ class _Picture:
         return 1.0 if self.steady is None else self.steady.factor
 
 
-class _Camera:
-    """What follows from a camera's intrinsics and from which pixels it sees, made once."""
-
-    def __init__(self, pipeline: DepthPipeline, frame: Frame) -> None:
-        seen, size = frame.seen, (frame.intrinsics.height, frame.intrinsics.width)
-        if seen is not None and seen.shape != size:
-            raise CameraError(
-                f'seen of shape {seen.shape} does not fit a camera of {size[1]} x {size[0]} '
-                f'pixels; allowed: {size}'
-            )
-        self._seen = seen
-        self.intrinsics = frame.intrinsics
-        self.frame_id = frame.frame_id
-        spec = pipeline.spec
-        view = self.view = pipeline.view_of(frame.intrinsics)
-        self.grids: dict[OutputSize, Grid] = {
-            OutputSize.CAMERA: CameraGrid(view, seen),
-            OutputSize.NETWORK: NetworkGrid(view, spec.depth_width, spec.depth_height, seen),
-        }
-        window = view.visible_window(spec.depth_width, spec.depth_height)
-        self.shown = window.slices
-        intrinsics = view.grid_intrinsics(spec.depth_width, spec.depth_height)
-        self.rays = intrinsics.rays()[window.slices]
-        self.reprojection = ReprojectionConfidence(view.network_intrinsics)
-        self.steady = SteadyScale(self.rays)
-        self.refiner = MotionRefiner(view.network_intrinsics, view.visible)
-        self._unseen: np.ndarray | None = None
-        if seen is not None:
-            self._unseen = view.unseen_cells(seen, spec.depth_width, spec.depth_height)
-
-    def took(self, frame: Frame) -> bool:
-        return (
-            self.intrinsics == frame.intrinsics
-            and self.frame_id == frame.frame_id
-            and _same(self._seen, frame.seen)
-        )
-
-    def of_the_world(self, depth: np.ndarray) -> np.ndarray:
-        """The network's depth, NaN where the camera saw nothing; itself where it saw all."""
-        return depth if self._unseen is None else blanked(depth.copy(), self._unseen)
-
-
-def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
-    if one is other:
-        return True
-    return one is not None and other is not None and np.array_equal(one, other)
-
-
-class _Clock:
-    """Milliseconds between laps."""
-
-    def __init__(self) -> None:
-        self._start = self._last = time.perf_counter()
-        self._laps: dict[str, float] = {}
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self._laps[name] = 1e3 * (now - self._last)
-        self._last = now
-
-    def timings_ms(self) -> dict[str, float]:
-        return {**self._laps, 'total': 1e3 * (self._last - self._start)}
-
-
 class CameraTrack:
     """The memory of one camera. Not thread-safe: one worker feeds it, frame by frame."""
 
@@ -133,7 +63,7 @@ class CameraTrack:
         self._tracker: OdometryTracker | None = None
         if spec.motion is not None and pipeline.has_pose:
             self._tracker = OdometryTracker(spec.motion, self._settings.odometry)
-        self._camera: _Camera | None = None
+        self._camera: TrackCamera | None = None
         self._world_is_metric = self._scale.state.valid
         # The pictures change places when the keyframe advances: no frame is ever copied.
         shape = (1, spec.height, spec.width, 3)
@@ -242,7 +172,7 @@ class CameraTrack:
             CameraError: the image, or what is seen of it, is not of the size of its intrinsics.
         """
         wanted = wanted or Wanted()
-        clock = _Clock()
+        clock = Clock()
         camera = self._camera_of(frame)
         pixels = self._current.pixels
         camera.view.to_network(frame.image, pixels[0], self._pipeline.spec.resize_filter)
@@ -251,7 +181,7 @@ class CameraTrack:
         tracker = self._tracker if self._needs_motion(wanted) else None
         if tracker is None:
             self.skip()
-        comparison, previous = _Comparison.NONE, None
+        comparison, previous = Comparison.NONE, None
         if tracker is not None:
             comparison, previous = self._compare(tracker, frame.stamp_ns, camera)
             clock.lap('comparison')
@@ -308,7 +238,7 @@ class CameraTrack:
         """
         begun, estimate = seen.begun, seen.estimate
         wanted, clock = begun.wanted, begun.clock
-        followed = _Followed()
+        followed = FollowedFrame()
         confidence = None
         if begun.tracker is not None:
             clock.lap('pose network')
@@ -355,11 +285,11 @@ class CameraTrack:
         measures = self._smooths or self._settings.scale.source is ScaleSource.ODOMETRY
         return wanted.egomotion or measures or self._judges(wanted)
 
-    def _camera_of(self, frame: Frame) -> _Camera:
+    def _camera_of(self, frame: Frame) -> TrackCamera:
         if self._camera is None or not self._camera.took(frame):
             if self._camera is not None:
                 self.reset('the camera changed')
-            self._camera = _Camera(self._pipeline, frame)
+            self._camera = TrackCamera(self._pipeline, frame)
         return self._camera
 
     def _take_keyframe(self) -> None:
@@ -369,32 +299,32 @@ class CameraTrack:
         pictures[Reference.KEYFRAME], self._current = self._current, unused
 
     def _compare(
-        self, tracker: OdometryTracker, stamp_ns: int, camera: _Camera
-    ) -> tuple[_Comparison, np.ndarray | None]:
+        self, tracker: OdometryTracker, stamp_ns: int, camera: TrackCamera
+    ) -> tuple[Comparison, np.ndarray | None]:
         """What a glance at the current picture and its keyframe tells, before its depth is known;
         and the keyframe's pixels, where the pose network is to be asked."""
         current = self._current
         current.thumbnail = thumbnail(current.pixels[0][camera.view.visible])
         if tracker.break_before(stamp_ns) is not None:
-            return _Comparison.NONE, None
+            return Comparison.NONE, None
         reference = tracker.reference(stamp_ns)
         previous = self._keyframes[reference]
         if tracker.gap_before(stamp_ns) is not None:
             stayed = not is_blind(current.thumbnail) and stands_still(
                 previous.thumbnail, current.thumbnail
             )
-            return _Comparison.STILL if stayed else _Comparison.NONE, None
+            return Comparison.STILL if stayed else Comparison.NONE, None
         if is_blind(current.thumbnail):
-            return _Comparison.BLIND, None
+            return Comparison.BLIND, None
         if is_blind(previous.thumbnail):
-            return _Comparison.KEYFRAME_BLIND, None
+            return Comparison.KEYFRAME_BLIND, None
         if reference is Reference.KEYFRAME and stands_still(previous.thumbnail, current.thumbnail):
-            return _Comparison.STILL, None
-        return _Comparison.ASKED, previous.pixels
+            return Comparison.STILL, None
+        return Comparison.ASKED, previous.pixels
 
     def _follow(
         self, tracker: OdometryTracker, seen: SeenFrame, motion: np.ndarray | None
-    ) -> _Followed:
+    ) -> FollowedFrame:
         """Place the current picture against a keyframe."""
         begun = seen.begun
         stamp_ns, comparison = begun.frame.stamp_ns, begun.comparison
@@ -406,12 +336,12 @@ class CameraTrack:
         if reason is not None:
             self._remember_depth(seen, None)
             state = tracker.start(stamp_ns, reason)
-            return _Followed(odometry=state if scale.valid else None, is_keyframe=True)
+            return FollowedFrame(odometry=state if scale.valid else None, is_keyframe=True)
         gap = tracker.gap_before(stamp_ns)
-        if gap is not None and comparison is not _Comparison.STILL:
+        if gap is not None and comparison is not Comparison.STILL:
             self._remember_depth(seen, self._keyframes[Reference.KEYFRAME].steady)
             state = tracker.resume(stamp_ns, gap)
-            return _Followed(
+            return FollowedFrame(
                 odometry=state if scale.valid else None,
                 is_keyframe=True,
                 unit=self._current.unit,
@@ -419,11 +349,11 @@ class CameraTrack:
         reference = tracker.reference(stamp_ns)
         previous, previous_ns = self._keyframes[reference], tracker.stamp_of(reference)
         self._remember_depth(seen, previous.steady)
-        if comparison is _Comparison.BLIND:
+        if comparison is Comparison.BLIND:
             state = tracker.lose(stamp_ns)
-        elif comparison is _Comparison.KEYFRAME_BLIND:
+        elif comparison is Comparison.KEYFRAME_BLIND:
             state = tracker.lose(stamp_ns, at_once=True)
-        elif comparison is _Comparison.STILL:
+        elif comparison is Comparison.STILL:
             state, motion = tracker.hold(stamp_ns), np.zeros(6)
             self._steady(begun, previous, previous_ns, motion)
             previous.steady = self._current.steady  # at the same place, but later
@@ -446,7 +376,7 @@ class CameraTrack:
         if motion is not None and tracker.advanced:
             steadied = motion * np.repeat([1.0, self._current.unit], 3)
             self._scale.observe_motion(previous_ns, stamp_ns, steadied)
-        return _Followed(
+        return FollowedFrame(
             stamp_ns,
             previous_ns,
             reference,
@@ -482,7 +412,7 @@ class CameraTrack:
     ) -> np.ndarray | None:
         """Confidence on the pixels of the answer; None where there never was any parallax."""
         camera, previous = begun.camera, self._keyframes[reference]
-        if begun.comparison is _Comparison.STILL:
+        if begun.comparison is Comparison.STILL:
             # The same picture at the same place agrees with any depth; what was found on the way
             # here still holds.
             agreement = previous.agreement
@@ -498,64 +428,3 @@ class CameraTrack:
         if agreement is None:
             return None
         return camera.grids[self._settings.output_size].confidence(agreement)
-
-
-class _Comparison(enum.Enum):
-    """What a glance at the picture and its keyframe told."""
-
-    NONE = enum.auto()
-    """There is no keyframe to compare with."""
-    BLIND = enum.auto()
-    KEYFRAME_BLIND = enum.auto()
-    STILL = enum.auto()
-    ASKED = enum.auto()
-    """Nothing: the pose network is asked."""
-
-
-@dataclass(frozen=True)
-class BegunFrame:
-    """A frame that the networks are to be asked about; of the track that began it."""
-
-    question: Question
-    """For the networks."""
-    frame: Frame
-    wanted: Wanted
-    camera: _Camera
-    tracker: OdometryTracker | None
-    comparison: _Comparison
-    clock: _Clock
-
-
-@dataclass(frozen=True)
-class SeenFrame:
-    """A frame whose depth is known, before its motion is; of the track that saw it."""
-
-    begun: BegunFrame
-    depth: np.ndarray
-    """As the network answered it; NaN where the camera saw nothing."""
-    estimate: DepthEstimate
-    is_final: bool
-    """Whether its depth stays as it is; not so where that waits for its motion."""
-
-
-@dataclass(frozen=True)
-class _Followed:
-    """What comparing a frame with a keyframe told."""
-
-    stamp_ns: int = 0
-    previous_ns: int = 0
-    reference: Reference = Reference.KEYFRAME
-    motion: np.ndarray | None = None
-    """[6] in the model's unit, previous_T_current."""
-    odometry: OdometryState | None = None
-    tracking: Tracking = Tracking.LOST
-    is_keyframe: bool = False
-    unit: float = 1.0
-    """Of depth and motion: they are to be multiplied by it."""
-
-    def metric_motion(self, scale: ScaleState) -> Motion | None:
-        if self.motion is None or not scale.valid:
-            return None
-        previous_T_current = se3.motion_to_matrix(self.motion)
-        previous_T_current[:3, 3] *= self.unit * scale.factor
-        return Motion(self.previous_ns, self.stamp_ns, previous_T_current, self.tracking)
