@@ -59,15 +59,12 @@ def open_backend(
 def _candidates(options: BackendOptions, verification: Verification | None) -> list[BackendKind]:
     """What AUTO tries, the best first; a runtime that is not installed is no candidate."""
     from depth_ros.backends.ort import has_cuda
-    from depth_ros.engines import gpu, library
+    from depth_ros.engines import library
 
-    kinds = []
-    wants_gpu = options.device is Device.CUDA or (
-        options.device is Device.AUTO and gpu.is_present()
-    )
-    if wants_gpu and verification is not None and library.is_installed():
+    kinds, tries_gpu = [], options.device.tries_gpu
+    if tries_gpu and verification is not None and library.is_installed():
         kinds.append(BackendKind.TENSORRT)
-    on_gpu = options.device is not Device.CPU and has_cuda()
+    on_gpu = tries_gpu and has_cuda()
     if not on_gpu and options.device is not Device.CUDA and find_spec('openvino') is not None:
         kinds.append(BackendKind.OPENVINO)
     return [*kinds, BackendKind.ONNXRUNTIME]
@@ -76,9 +73,9 @@ def _candidates(options: BackendOptions, verification: Verification | None) -> l
 def _missing(options: BackendOptions) -> list[str]:
     """What would be better, and is not installed."""
     from depth_ros.backends.ort import has_cuda
-    from depth_ros.engines import gpu, library
+    from depth_ros.engines import library
 
-    useless = options.device is Device.AUTO and gpu.is_present()
+    useless = options.device is Device.AUTO and options.device.tries_gpu
     if useless and not library.is_installed() and not has_cuda():
         return ['an NVIDIA GPU is here, but neither TensorRT nor onnxruntime-gpu; install one of '
                 'them (docs/engines.md), or choose device cpu']  # fmt: skip

@@ -23,10 +23,17 @@ class Device(enum.Enum):
     """What it computes on."""
 
     AUTO = 'auto'
-    """A GPU where the runtime supports one and it starts, else the CPU."""
+    """A GPU where there is one, the runtime supports it and it starts, else the CPU."""
     CPU = 'cpu'
     CUDA = 'cuda'
     """An NVIDIA GPU or nothing: without one, opening the backend fails."""
+
+    @property
+    def tries_gpu(self) -> bool:
+        """Whether a GPU is to be tried: it is asked for, or there and nothing else asked for."""
+        from depth_ros.engines import gpu
+
+        return self is Device.CUDA or (self is Device.AUTO and gpu.is_present())
 
 
 class CpuPrecision(enum.Enum):

@@ -119,7 +119,7 @@ def _providers(device: Device, available: list[str]) -> list[str]:
             'this ONNX Runtime is built without CUDA (it has '
             f'{", ".join(available)}); `pip install onnxruntime-gpu`, or use device cpu'
         )
-    return [_CUDA, _CPU] if device is not Device.CPU and _CUDA in available else [_CPU]
+    return [_CUDA, _CPU] if device.tries_gpu and _CUDA in available else [_CPU]
 
 
 def _first_line(error: Any) -> str:

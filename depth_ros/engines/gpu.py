@@ -13,8 +13,10 @@ import numpy as np
 
 from depth_ros.errors import BackendError
 
-_DEVICE_FILES = (Path('/dev/nvidiactl'), Path('/dev/nvhost-ctrl-gpu'), Path('/dev/nvgpu'))
-"""Of the desktop driver and of Jetsons."""
+_DEVICE_FILES = tuple(
+    Path('/dev') / name for name in ('nvidiactl', 'nvhost-ctrl-gpu', 'nvgpu', 'dxg')
+)
+"""Of the desktop driver, of Jetsons, and of Windows' Linux."""
 _NO_DEVICE = 100
 """CUDA's error number where there simply is no GPU."""
 
