@@ -16,6 +16,8 @@ import graphs
 import numpy as np
 import pytest
 
+from depth_ros import bag_messages as build
+from depth_ros.bags import BagWriter
 from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
 from depth_ros.camera import Intrinsics
 from depth_ros.demo import top_view
@@ -38,6 +40,7 @@ from depth_ros.synthetic import SyntheticBag, make_path, make_scene, render, wri
 
 SEED, FRAMES = 1_000_001, 8
 CAMERA = Intrinsics(80.0, 80.0, 47.5, 35.5, 96, 72)
+DRIVE_STEP_NS = 200_000_000
 
 
 @pytest.fixture(scope='module')
@@ -104,9 +107,9 @@ def test_scene_of_one_image_is_refused(tmp_path):
         open_scene(tmp_path / 'one')
 
 
-def test_perfect_depth_has_no_error_and_a_constant_has(bag, scene, true_depths):
+def test_perfect_depth_has_no_error_and_a_constant_has(scene, true_depths):
     truths: dict[int, np.ndarray] = {}
-    accuracy = depth_accuracy(bag, scene.depth_topic, true_depths, truths)
+    accuracy = depth_accuracy(scene, true_depths, truths)
     figures = depth_figures(accuracy)
     assert figures.images == FRAMES
     assert figures.abs_rel < 2e-3  # the bag holds millimetres
@@ -116,24 +119,24 @@ def test_perfect_depth_has_no_error_and_a_constant_has(bag, scene, true_depths):
     assert truths.keys() == true_depths.keys()
 
 
-def test_scaled_depth_is_right_only_after_median_scaling(bag, scene, true_depths):
+def test_scaled_depth_is_right_only_after_median_scaling(scene, true_depths):
     doubled = {stamp: 2 * depth for stamp, depth in true_depths.items()}
-    figures = depth_figures(depth_accuracy(bag, scene.depth_topic, doubled, {}))
+    figures = depth_figures(depth_accuracy(scene, doubled, {}))
     assert figures.abs_rel < 2e-3
     assert figures.unscaled_abs_rel == pytest.approx(1.0, abs=0.01)
     assert figures.median_ratio == pytest.approx(0.5, abs=0.01)
 
 
-def test_answers_far_from_every_truth_are_not_compared(bag, scene, true_depths):
+def test_answers_far_from_every_truth_are_not_compared(scene, true_depths):
     late = {stamp + 50_000_000: depth for stamp, depth in true_depths.items()}
-    assert depth_accuracy(bag, scene.depth_topic, late, {}) is None
+    assert depth_accuracy(scene, late, {}) is None
     assert depth_figures(None) is None
 
 
 @pytest.mark.parametrize('scale', [1.0, 0.2])
-def test_perfect_path_lies_on_the_truth(bag, scene, poses, scale):
+def test_perfect_path_lies_on_the_truth(scene, poses, scale):
     answers = Answers(odom_T_base=dict(zip(scene.stamps_ns, body_path(poses, scale))))
-    accuracy = path_accuracy(bag, scene.odometry_topic, answers, graphs.spec())
+    accuracy = path_accuracy(scene, answers, graphs.spec())
     figures = path_figures(accuracy)
     assert figures.poses == FRAMES
     assert figures.ate_scale_share < 1e-6
@@ -144,9 +147,74 @@ def test_perfect_path_lies_on_the_truth(bag, scene, poses, scale):
         assert figures.ate_m['SE(3)'] < 1e-6
 
 
-def test_two_poses_are_no_path(bag, scene, poses):
+def write_drive(path: Path, poses: np.ndarray, *, mounted: bool) -> None:
+    """Images at 5 Hz; true depth at 20 Hz; odometry of the body at 10 Hz, and that of a wheel."""
+    base_T_cam = DEFAULT_BASE_T_CAM.copy()
+    base_T_cam[:3, 3] = (0.3, 0.1, 0.2)
+    image = np.full((CAMERA.height, CAMERA.width, 3), 90, np.uint8)
+    with BagWriter(path) as writer:
+        if mounted:
+            mounting = build.transform(0, 'base_link', 'optical', base_T_cam)
+            writer.write('/tf_static', build.TRANSFORMS, 0, mounting)
+        for index, world_T_cam in enumerate(poses):
+            stamp_ns = index * DRIVE_STEP_NS
+            writer.write('/camera/camera_info', build.CAMERA_INFO, stamp_ns,
+                         build.camera_info(stamp_ns, 'optical', CAMERA))
+            writer.write('/camera/image_raw/compressed', build.COMPRESSED_IMAGE, stamp_ns,
+                         build.compressed_image(stamp_ns, 'optical', image))
+            for quarter in range(4):
+                at_ns = stamp_ns + quarter * 15_000_000
+                metres = np.full((CAMERA.height, CAMERA.width), 1.0 + quarter, np.float32)
+                writer.write('/camera/depth/image_raw/compressedDepth', build.COMPRESSED_IMAGE,
+                             at_ns, build.compressed_depth(at_ns, 'optical', metres))
+            world_T_base = world_T_cam @ np.linalg.inv(base_T_cam)
+            writer.write('/odom', build.ODOMETRY, stamp_ns,
+                         build.odometry(stamp_ns, 'odom', 'base_link', world_T_base))
+            writer.write('/wheel', build.ODOMETRY, stamp_ns,
+                         build.odometry(stamp_ns, 'odom', 'wheel', np.eye(4)))
+
+
+@pytest.mark.parametrize('mounted', [True, False])
+def test_a_path_of_the_body_is_moved_to_the_camera_or_said_to_be_the_body_s(
+    tmp_path, poses, mounted
+):
+    write_drive(tmp_path / 'drive', poses, mounted=mounted)
+    scene = open_scene(tmp_path / 'drive', odometry='/odom')
+    answers = Answers(odom_T_base=dict(zip(scene.stamps_ns, body_path(poses))))
+    figures = path_figures(path_accuracy(scene, answers, graphs.spec()))
+    assert figures.poses == FRAMES
+    if mounted:
+        assert figures.ate_m['scale'] < 1e-6
+        assert figures.caveat == ''
+    else:
+        assert 'base_link' in figures.caveat
+
+
+def test_the_truth_nearest_in_time_is_compared(tmp_path, poses):
+    write_drive(tmp_path / 'drive', poses, mounted=True)
+    scene = open_scene(tmp_path / 'drive')
+    truths: dict[int, np.ndarray] = {}
+    ones = np.ones((CAMERA.height, CAMERA.width), np.float32)
+    depth_accuracy(scene, dict.fromkeys(scene.stamps_ns, ones), truths)
+    assert {float(np.nanmax(truth)) for truth in truths.values()} == {1.0}
+
+
+def test_a_choice_of_truths_is_left_to_the_user_and_stops_nothing(tmp_path, poses):
+    write_drive(tmp_path / 'drive', poses, mounted=True)
+    scene = open_scene(tmp_path / 'drive')
+    assert scene.odometry_topic is None
+    (remark,) = scene.remarks
+    assert '/odom' in remark
+    assert '/wheel' in remark
+    chosen = open_scene(tmp_path / 'drive', odometry='/wheel')
+    assert (chosen.odometry_topic, chosen.remarks) == ('/wheel', ())
+    with pytest.raises(BagError, match='/none'):
+        open_scene(tmp_path / 'drive', odometry='/none')
+
+
+def test_two_poses_are_no_path(scene, poses):
     answers = Answers(odom_T_base=dict(zip(scene.stamps_ns[:2], body_path(poses[:2]))))
-    assert path_accuracy(bag, scene.odometry_topic, answers, graphs.spec()) is None
+    assert path_accuracy(scene, answers, graphs.spec()) is None
     assert path_figures(None) is None
 
 

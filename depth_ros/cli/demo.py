@@ -36,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='image topic (default: the only one of the bag)')
     parser.add_argument('--camera-info', metavar='TOPIC',
                         help='camera_info topic (default: the one beside the image)')
+    parser.add_argument('--depth', metavar='TOPIC',
+                        help='true depth to compare with (default: the only one of the bag)')
+    parser.add_argument('--odometry', metavar='TOPIC',
+                        help='true path to compare with (default: the only one of the bag)')
     parser.add_argument('--model', default=DEFAULT_MODEL,
                         help='model folder or name (default: %(default)s)')
     parser.add_argument('--rate', type=float, default=15.0, metavar='HZ',
@@ -62,7 +66,9 @@ def run(args: argparse.Namespace) -> int:
         tell(f'rendering a scene of {SCENE_FRAMES} images')
         with Progress('rendered', SCENE_FRAMES) as progress:
             render_scene(bag, progress.update)
-    scene = open_scene(bag, args.image, args.camera_info)
+    scene = open_scene(bag, args.image, args.camera_info, args.depth, args.odometry)
+    for remark in scene.remarks:
+        tell(remark)
     tell(f'starting the depth node with model {model.spec.name}')
     with terminated_like_interrupted():
         summary = run_demo(DemoRequest(scene, model, args.rate, args.out), tell)
@@ -86,4 +92,6 @@ def _as_text(summary: Summary) -> str:
     if path is not None:
         ates = ', '.join(f'{ate:.3f} m ({name})' for name, ate in path.ate_m.items())
         lines.append(f'path: ATE {ates} of {path.path_m:.2f} m')
+        if path.caveat:
+            lines.append(f'path: {path.caveat}')
     return '\n'.join(lines)

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from depth_ros.bags import read_depth, read_trajectory
 from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
 from depth_ros.demo.answers import Answers
+from depth_ros.demo.scene import Scene
 from depth_ros.evaluation.alignment import Alignment, align
 from depth_ros.evaluation.depth_scores import DepthScorer, DepthScores, TrueFrame
 from depth_ros.evaluation.protocol import DepthProtocol
 from depth_ros.evaluation.trajectories import (
     PositionError,
+    covered_by,
     path_length,
+    poses_at,
     position_error,
 )
+from depth_ros.evaluation.truth import STAMP_TOLERANCE_NS, NearestInTime
 from depth_ros.model import ModelSpec, ScaleKind
 from depth_ros.se3 import inverse
 
-STAMP_TOLERANCE_NS = 20_000_000
 MIN_POSES = 3
 
 
@@ -42,10 +44,12 @@ class PathAccuracy:
     errors: tuple[PositionError, ...]
     true_in_odom_m: np.ndarray
     """float64 [poses,3], the true path moved onto the estimated one, in its scale."""
+    caveat: str
+    """Whose poses the true ones are, where not the camera's; else empty."""
 
 
 def depth_accuracy(
-    bag: Path, topic: str, depths_m: dict[int, np.ndarray], truths_m: dict[int, np.ndarray]
+    scene: Scene, depths_m: dict[int, np.ndarray], truths_m: dict[int, np.ndarray]
 ) -> DepthAccuracy | None:
     """Compare the kept answers with the true depth images; None where nothing can be compared.
 
@@ -53,10 +57,12 @@ def depth_accuracy(
     """
     model = DepthScorer('model', DepthProtocol())
     constant = DepthScorer('constant', DepthProtocol(), has_unit=False)
-    stamps_ns = np.array(sorted(depths_m))
-    for truth_ns, truth_m in read_depth(bag, topic) if len(stamps_ns) else ():
-        stamp_ns = int(stamps_ns[np.argmin(np.abs(stamps_ns - truth_ns))])
-        if abs(stamp_ns - truth_ns) > STAMP_TOLERANCE_NS or stamp_ns in truths_m:
+    if scene.depth_topic is None or not depths_m:
+        return None
+    truths = NearestInTime(read_depth(scene.bag, scene.depth_topic), STAMP_TOLERANCE_NS)
+    for stamp_ns in sorted(depths_m):
+        truth_m = truths.to(stamp_ns)
+        if truth_m is None:
             continue
         truth = TrueFrame(len(truths_m), truth_m)
         truths_m[stamp_ns] = truth_m
@@ -66,22 +72,22 @@ def depth_accuracy(
     return None if scores is None or guess is None else DepthAccuracy(scores, guess)
 
 
-def path_accuracy(bag: Path, topic: str, answers: Answers, spec: ModelSpec) -> PathAccuracy | None:
+def path_accuracy(scene: Scene, answers: Answers, spec: ModelSpec) -> PathAccuracy | None:
     """Compare the published odometry with the true path; None where too little overlaps."""
-    truth = read_trajectory(bag, topic)
-    predicted, true = [], []
-    for stamp_ns, odom_T_base in sorted(answers.odom_T_base.items()):
-        world_T_cam = truth.at(stamp_ns, STAMP_TOLERANCE_NS)
-        if world_T_cam is not None:
-            predicted.append(odom_T_base @ DEFAULT_BASE_T_CAM)
-            true.append(world_T_cam)
-    if len(true) < MIN_POSES:
+    if scene.odometry_topic is None:
         return None
-    ours, theirs = np.stack(predicted), np.stack(true)
+    truth = read_trajectory(scene.bag, scene.odometry_topic, scene.camera_frame)
+    stamps_ns = np.array(sorted(answers.odom_T_base), np.int64)
+    stamps_ns = stamps_ns[covered_by(stamps_ns, truth.stamps_ns, STAMP_TOLERANCE_NS)]
+    if len(stamps_ns) < MIN_POSES:
+        return None
+    ours = np.stack([answers.odom_T_base[int(one)] @ DEFAULT_BASE_T_CAM for one in stamps_ns])
+    theirs = poses_at(stamps_ns, truth.stamps_ns, truth.world_T_cam)
     metric = spec.scale is ScaleKind.METRIC
     kinds = (*((Alignment.SE3,) if metric else ()), Alignment.SCALE, Alignment.SIM3)
     best = align(ours, theirs, kinds[0])
     back = inverse(np.vstack([np.c_[best.rotation, best.translation], [0.0, 0.0, 0.0, 1.0]]))
     moved = (theirs[:, :3, 3] @ back[:3, :3].T + back[:3, 3]) / best.scale
     errors = tuple(position_error(ours, theirs, kind) for kind in kinds)
-    return PathAccuracy(len(true), path_length(theirs), errors, moved)
+    caveat = truth.caveat(scene.camera_frame)
+    return PathAccuracy(len(theirs), path_length(theirs), errors, moved, caveat)

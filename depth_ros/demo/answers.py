@@ -34,3 +34,5 @@ class Answers:
     """float64 [4,4] in body axes: x forward, y left, z up."""
     diagnostics: dict[str, str] = field(default_factory=dict)
     """The node's latest, by key."""
+    condition: str = ''
+    """What the node says of itself in one line, the latest."""

@@ -17,7 +17,7 @@ from sensor_msgs.msg import Image, PointCloud2
 
 from depth_ros.demo.answers import Answers, Cloud
 from depth_ros.messages import depth_to_metres, pose_to_matrix, stamp_ns
-from depth_ros.ros.readiness import is_ready
+from depth_ros.ros.readiness import is_loading, is_ready
 
 _QOS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE
@@ -75,6 +75,10 @@ class Collector:
         """Whether the depth node is active with its model loaded, by its own account."""
         return is_ready(self.answers.diagnostics)
 
+    def node_is_loading(self) -> bool:
+        """Whether the depth node is at work on its model, by its own account."""
+        return is_loading(self.answers.diagnostics)
+
     def _on_depth(self, msg: Any) -> None:
         received_ns = time.monotonic_ns()
         stamp = stamp_ns(msg.header)
@@ -101,6 +105,7 @@ class Collector:
     def _on_diagnostics(self, msg: Any) -> None:
         for status in msg.status:
             self.answers.diagnostics = {entry.key: entry.value for entry in status.values}
+            self.answers.condition = status.message
 
 
 def _read_cloud(msg: Any, stamp: int) -> Cloud:

@@ -123,6 +123,8 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
     if path is not None:
         rows.extend((f'ATE after {name} alignment', f'{ate:.3f} m of a {path.path_m:.2f} m path')
                     for name, ate in path.ate_m.items())
+        if path.caveat:
+            rows.append(('true path', path.caveat))
     return rows
 
 

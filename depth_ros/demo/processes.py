@@ -28,7 +28,7 @@ class Child:
         self.name = name
         self.pid = process.pid
         self._process = process
-        self._log = log
+        self.log = log
 
     def finished(self) -> bool:
         """Whether it ended well.
@@ -52,7 +52,7 @@ class Child:
 
     def log_tail(self) -> str:
         """The last lines that it printed."""
-        lines = self._log.read_text(errors='replace').splitlines()
+        lines = self.log.read_text(errors='replace').splitlines()
         return '\n'.join(f'  {line}' for line in lines[-LOG_TAIL_LINES:]) or '  (it said nothing)'
 
     def loaded_torch(self) -> bool:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,8 +32,11 @@ from depth_ros.ros_distro import ros_distro
 from depth_ros.ros_domain import pick_free_domain
 from depth_ros.whole_files import write_whole
 
+if TYPE_CHECKING:
+    from depth_ros.demo.collector import Collector
+
 START_SECONDS = 60.0
-"""The node loads its model and both find each other."""
+"""Both find each other, and the node begins to load its model."""
 QUIET_SECONDS = 2.0
 """After the player ended, frames in flight arrive within this."""
 KEPT_DEPTHS, SHOTS = 45, 3
@@ -103,15 +107,7 @@ def _play(request: DemoRequest, tell: Callable[[str], None]) -> Run:
         start('depth node', _node_command(request), {}, out / 'node.log') as node,
     ):
         answers = collector.answers
-        deadline = time.monotonic() + START_SECONDS
-        while not collector.node_is_ready():
-            collector.spin(0.1)
-            node.require_running()
-            if MODEL_TROUBLE in answers.diagnostics or time.monotonic() > deadline:
-                raise DepthRosError(
-                    f'the node does not get ready; it says: {_complaints(answers) or "nothing"}; '
-                    f'see {out / "node.log"}'
-                )
+        _wait_until_ready(collector, node, tell)
         tell(f'playing {len(scene.stamps_ns)} images at {request.rate_hz:g} Hz')
         log = out / 'published.csv'
         with start('player', _player_command(request, log), {}, out / 'player.log') as player:
@@ -120,6 +116,25 @@ def _play(request: DemoRequest, tell: Callable[[str], None]) -> Run:
                 node.require_running()
         _drain(collector.spin, answers, node)
         return Run(answers, _read_publish_log(log), node.loaded_torch(), middleware())
+
+
+def _wait_until_ready(collector: Collector, node: Child, tell: Callable[[str], None]) -> None:
+    """Wait while the node is at work on its model, and not much longer."""
+    answers, said = collector.answers, ''
+    deadline = time.monotonic() + START_SECONDS
+    while not collector.node_is_ready():
+        collector.spin(0.1)
+        node.require_running()
+        if collector.node_is_loading():
+            deadline = time.monotonic() + START_SECONDS
+            if answers.condition != said:
+                said = answers.condition
+                tell(f'the node: {said}')
+        if MODEL_TROUBLE in answers.diagnostics or time.monotonic() > deadline:
+            raise DepthRosError(
+                f'the node does not get ready; it says: {_complaints(answers) or "nothing"}; '
+                f'see {node.log}'
+            )
 
 
 def _drain(spin: Callable[[float], None], answers: Answers, node: Child) -> None:
@@ -171,11 +186,8 @@ def _complaints(answers: Answers) -> str:
 def _report(request: DemoRequest, run: Run) -> Summary:
     scene, answers, spec = request.scene, run.answers, request.model.spec
     truths_m: dict[int, np.ndarray] = {}
-    depth = path = None
-    if scene.depth_topic is not None:
-        depth = depth_accuracy(scene.bag, scene.depth_topic, answers.depths_m, truths_m)
-    if scene.odometry_topic is not None:
-        path = path_accuracy(scene.bag, scene.odometry_topic, answers, spec)
+    depth = depth_accuracy(scene, answers.depths_m, truths_m)
+    path = path_accuracy(scene, answers, spec)
     shots = _shots(scene, answers, truths_m)
     from_above = top_view(answers, path, spec.scale is ScaleKind.METRIC)
     summary = _summary(request, run, Accuracy(depth_figures(depth), path_figures(path)), shots[0])

@@ -35,8 +35,12 @@ class Scene:
     topics: CameraTopics
     depth_topic: str | None
     odometry_topic: str | None
+    camera_frame: str
+    """The frame that the images name."""
     stamps_ns: tuple[int, ...]
     """Of the images, in order of recording."""
+    remarks: tuple[str, ...] = ()
+    """What cannot be compared with, and why."""
 
     @property
     def recorded_rate_hz(self) -> float:
@@ -49,20 +53,50 @@ class Scene:
         return frozenset(self.stamps_ns[step // 2 :: step])
 
 
-def open_scene(bag: Path, image: str | None = None, camera_info: str | None = None) -> Scene:
+def open_scene(
+    bag: Path,
+    image: str | None = None,
+    camera_info: str | None = None,
+    depth: str | None = None,
+    odometry: str | None = None,
+) -> Scene:
     """Look into a bag.
 
+    Args:
+        bag: a rosbag2.
+        image, camera_info: topics; None: the only ones, those that belong together.
+        depth, odometry: the truth; None: the only topic of its kind, or none where there are
+            several.
+
     Raises:
-        BagError: no bag, no choice of topics, or fewer than two images.
+        BagError: no bag, no choice of camera, a topic that is not there, or fewer than two images.
     """
+    remarks: list[str] = []
+
+    def truth(find: Callable[[BagReader, str | None], str | None], name: str | None) -> str | None:
+        try:
+            return find(reader, name)
+        except BagError as error:
+            if name is not None:
+                raise
+            remarks.append(f'not compared: {error}')
+            return None
+
     with BagReader(bag) as reader:
         topics = find_camera_topics(reader, image, camera_info)
         messages = reader.messages([topics.image])
         stamps_ns = tuple(stamp_ns(message.header) for _, _, message in messages)
         if len(stamps_ns) < 2:
             raise BagError(f'{bag} has {len(stamps_ns)} images on {topics.image}, 2 are needed')
-        truth = find_depth_topic(reader), find_odometry_topic(reader)
-    return Scene(bag, topics, *truth, stamps_ns)
+        return Scene(
+            bag,
+            topics,
+            truth(find_depth_topic, depth),
+            truth(find_odometry_topic, odometry),
+            reader.frame_of(topics.image),
+            stamps_ns,
+            tuple(remarks),
+        )
 
 
 def render_scene(bag: Path, on_frame: Callable[[int], None]) -> None:

@@ -43,6 +43,8 @@ class PathFigures:
     path_m: float
     ate_m: Mapping[str, float]
     ate_scale_share: float | None
+    caveat: str
+    """Whose poses the true ones are, where not the camera's; else empty."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def path_figures(accuracy: PathAccuracy | None) -> PathFigures | None:
         path_m=_rounded(accuracy.path_m),
         ate_m={error.alignment.value: _rounded(error.rmse) for error in accuracy.errors},
         ate_scale_share=None if share is None else _rounded(share),
+        caveat=accuracy.caveat,
     )
 
 

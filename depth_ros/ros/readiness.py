@@ -9,6 +9,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
+_LOADING = 'loading'
+
 
 def is_ready(told: Mapping[str, str]) -> bool:
     """Whether it is active with its model loaded.
@@ -16,8 +18,17 @@ def is_ready(told: Mapping[str, str]) -> bool:
     Args:
         told: the values of its diagnostics.
     """
-    loaded = told.get('backend', 'none') not in ('none', 'loading')
+    loaded = told.get('backend', 'none') not in ('none', _LOADING)
     return loaded and told.get('state') == 'active'
+
+
+def is_loading(told: Mapping[str, str]) -> bool:
+    """Whether it is at work on its model, which takes minutes where an engine is built.
+
+    Args:
+        told: the values of its diagnostics.
+    """
+    return told.get('backend') == _LOADING
 
 
 def wait_until_ready(node: Node, name: str, tell: Callable[[str], None]) -> None:
