@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from depth_ros.evaluation.alignment import Alignment, align, scale_about_first, umeyama
+from depth_ros.evaluation.motion_scores import make_pairing, path_scores
 from depth_ros.evaluation.trajectories import (
     chain_motions,
     covered_by,
@@ -207,14 +208,15 @@ def test_kitti_errors_of_a_short_path_are_no_value():
 
 
 def naive_snippet_error(predicted, true):
-    """Monodepth2.md section 7, step by step."""
+    """Monodepth2.md section 7, step by step, from camera-to-world poses P."""
     errors = []
-    for i in range(len(true)):
+    for i in range(len(true) - 1):
         positions = []
-        for motions in (predicted, true):
+        for poses in (predicted, true):
             pose, chain = np.eye(4), [np.zeros(3)]
-            for motion in motions[i:i + 4]:
-                pose = pose @ motion
+            for j in range(i + 1, min(i + 5, len(poses))):
+                to_next = np.linalg.inv(np.linalg.inv(poses[j - 1]) @ poses[j])
+                pose = pose @ to_next
                 chain.append(pose[:3, 3])
             positions.append(np.array(chain) - chain[0])
         p, q = positions
@@ -224,17 +226,20 @@ def naive_snippet_error(predicted, true):
 
 
 def test_snippet_error_equals_the_naive_implementation():
-    predicted, true = relative_motions(make_path(1)), relative_motions(make_path(2))
-    error = snippet_error(predicted, true)
-    assert (error.mean, error.std) == pytest.approx(naive_snippet_error(predicted, true))
-    assert error.snippets == len(true)
+    predicted, true = make_path(1), make_path(2)
+    stamps_ns = 100_000_000 * np.arange(len(true))
+    scores = path_scores('model', predicted, true, stamps_ns,
+                         make_pairing(stamps_ns, 0.1, Alignment.SIM3))
+    for error in (snippet_error(predicted, true), scores.snippet):
+        assert (error.mean, error.std) == pytest.approx(naive_snippet_error(predicted, true))
+        assert error.snippets == len(true) - 1
 
 
 @pytest.mark.parametrize('factor', [0.1, 1.0, 30.0])
 def test_snippet_error_ignores_the_scale(factor):
-    motions = relative_motions(make_path())
-    assert snippet_error(scaled(motions, factor), motions).mean == pytest.approx(0.0, abs=1e-9)
-    assert snippet_error(motions[:0], motions[:0]) is None
+    path = make_path()
+    assert snippet_error(scaled(path, factor), path).mean == pytest.approx(0.0, abs=1e-9)
+    assert snippet_error(path[:1], path[:1]) is None
 
 
 def test_constant_forward_motion_is_a_straight_line_along_z():

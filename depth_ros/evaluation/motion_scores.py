@@ -108,7 +108,7 @@ def path_scores(name: str, predicted: np.ndarray, true: np.ndarray, stamps_ns: n
         per_second=relative_error(aligned, true, pairing.second, kept_second),
         direction_median_deg=_direction_median(*pairs),
         length=_length_ratios(*pairs),
-        snippet=snippet_error(relative_motions(predicted), relative_motions(true)),
+        snippet=snippet_error(predicted, true),
         segments=kitti_segment_errors(aligned, true),
         stationary_drift_m=stationary_drift(aligned, true),
     )

@@ -224,13 +224,16 @@ def relative_between(world_T_cam: np.ndarray, first: int, last: int) -> np.ndarr
 
 
 def snippet_error(predicted: np.ndarray, true: np.ndarray, frames: int = 5) -> SnippetError | None:
-    """Return the snippet ATE of motions [N-1, 4, 4] (Monodepth2's odometry evaluation).
+    """Return the snippet ATE of poses [N, 4, 4] (Monodepth2's odometry evaluation).
 
     Snippets of up to `frames` poses start at every pose but the last; those at the end are
-    shorter. Each has its own scale. None without motions.
+    shorter. Each has its own scale. None for fewer than two poses.
     """
-    if len(true) == 0:
+    if len(true) < 2:
         return None
+    # The published figures chain the pose network's own output, which takes points of a frame to
+    # the next one; where the camera turns, that path is another than the camera's.
+    predicted, true = (invert_poses(relative_motions(poses)) for poses in (predicted, true))
     errors = []
     for start in range(len(true)):
         end = start + frames - 1
