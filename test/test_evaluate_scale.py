@@ -172,6 +172,26 @@ def test_process_refuses_odometry_without_a_bag(tmp_path, capsys, doubled):
     assert '--scale-source odometry needs a bag' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(('option', 'value', 'source'), [
+    ('--scale-factor', '3.0', 'fixed'),
+    ('--camera-height', '1.5', 'camera_height'),
+    ('--camera-pitch', '20.0', 'camera_height'),
+    ('--scale-odometry', '/truth', 'odometry'),
+])
+def test_options_of_another_scale_source_are_refused(tmp_path, capsys, bag, doubled, option,
+                                                     value, source):
+    out = tmp_path / 'out'
+    for command, named in (
+        (['process', str(bag), '--out', str(out)], 'is model'),
+        (['process', str(bag), '--out', str(out), '--scale-source', 'none'], 'is none'),
+        (['evaluate', '--bag', str(bag)], 'is not given'),
+    ):
+        assert main([*command, '--model', str(doubled.path), option, value]) == 2
+        error = capsys.readouterr().err
+        assert f'{option} {value} needs --scale-source {source}, but that {named}' in error
+    assert not out.exists()
+
+
 def test_commands_smooth_the_scale(tmp_path, capsys, bag, doubled):
     """The waves of this bag are no rigid scene: each frame gets a factor for all of its pixels."""
     for command in ('evaluate', 'process'):

@@ -155,19 +155,19 @@ def add_scale_options(
     parser: argparse.ArgumentParser, default: ScaleSource | None = ScaleSource.MODEL
 ) -> None:
     """Add where metres come from; default None: the model where it is metric, else nothing."""
-    group = parser.add_argument_group('scale')
+    group, plain = parser.add_argument_group('scale'), ScaleSettings()
     told = 'model, or none where that has no metres' if default is None else default.value
     group.add_argument('--scale-source', '--scale', dest='scale_source',
                        choices=[source.value for source in ScaleSource],
                        default=None if default is None else default.value,
                        help="where metres come from; none leaves the model's own unit "
                             f'(default: {told})')
-    group.add_argument('--scale-factor', type=float, default=1.0, metavar='M',
+    group.add_argument('--scale-factor', type=float, metavar='M',
                        help='--scale-source fixed: metres per unit of the model (default: '
-                            '%(default)s)')
-    group.add_argument('--camera-height', type=float, default=1.0, metavar='M',
+                            f'{plain.factor})')
+    group.add_argument('--camera-height', type=float, metavar='M',
                        help='--scale-source camera_height: metres above the ground (default: '
-                            '%(default)s)')
+                            f'{plain.camera_height_m})')
     group.add_argument('--camera-pitch', type=float, metavar='DEG',
                        help='--scale-source camera_height: how far it looks down; off by more '
                             'than 5 degrees, no ground is found (default: taken for level)')
@@ -182,8 +182,10 @@ def scale_settings_of(args: argparse.Namespace) -> ScaleSettings | None:
     """Return what the options of add_scale_options say; None: what fits the model.
 
     Raises:
-        ConfigError: a value is not positive, or an angle is none.
+        ConfigError: a value is not positive, an angle is none, or an option is given without the
+            source that it belongs to.
     """
+    _refuse_other_sources(args)
     if args.scale_source is None:
         return None
     down = None
@@ -192,5 +194,25 @@ def scale_settings_of(args: argparse.Namespace) -> ScaleSettings | None:
             raise ConfigError(f'--camera-pitch is {args.camera_pitch}, allowed: -90 to 90 degrees')
         pitch_rad = math.radians(args.camera_pitch)
         down = down_of(base_T_camera((0.0, 0.0, 0.0, 0.0, pitch_rad, 0.0)))
-    return ScaleSettings(source=ScaleSource(args.scale_source), factor=args.scale_factor,
-                         camera_height_m=args.camera_height, down=down)
+    plain = ScaleSettings()
+    factor, height_m = args.scale_factor, args.camera_height
+    return ScaleSettings(
+        source=ScaleSource(args.scale_source),
+        factor=plain.factor if factor is None else factor,
+        camera_height_m=plain.camera_height_m if height_m is None else height_m,
+        down=down,
+    )
+
+
+def _refuse_other_sources(args: argparse.Namespace) -> None:
+    """Refuse options of a source of metres that is not the one asked for."""
+    for option, value, source in (
+        ('--scale-factor', args.scale_factor, ScaleSource.FIXED),
+        ('--camera-height', args.camera_height, ScaleSource.CAMERA_HEIGHT),
+        ('--camera-pitch', args.camera_pitch, ScaleSource.CAMERA_HEIGHT),
+        ('--scale-odometry', args.scale_odometry, ScaleSource.ODOMETRY),
+    ):
+        if value is not None and args.scale_source != source.value:
+            named = 'is not given' if args.scale_source is None else f'is {args.scale_source}'
+            raise ConfigError(f'{option} {value} needs --scale-source {source.value}, but that '
+                              f'{named}')
