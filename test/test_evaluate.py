@@ -214,6 +214,55 @@ def test_guesses_are_made_from_the_training_frames_alone(model, bag):
     assert evaluation.depth[1].unscaled is None
 
 
+@pytest.mark.parametrize(('judged', 'training', 'told'), [
+    (Selection(8), Selection(2), r'frames 8 to the end, .* know frames 2 to the end: no frame'),
+    (Selection(), Selection(0, 9), r'frames 0 to the end, .* know frames 0 to 9 \(exclusive\)'),
+    (Selection(4, 8), Selection(7, 8), r'frames 4 to 8 \(exclusive\), .* know frames 7 to 8'),
+    (Selection(from_s=1.0), Selection(to_s=1.2),
+     r'from 1 s to the end, .* from 0 s to 1\.2 s \(exclusive\)'),
+    # Frame 5 is at 1 s, which only the bag tells.
+    (Selection(from_s=1.0), Selection(2, 6), r'from 1 s to the end, .* know frames 2 to 6'),
+])
+def test_guesses_that_know_judged_frames_are_refused(model, bag, judged, training, told):
+    with pytest.raises(ConfigError, match=told):
+        run(model, bag, judged, training=training)
+
+
+@pytest.mark.parametrize(('judged', 'training'), [
+    (Selection(8), Selection(2, 8)),
+    (Selection(0, 3), Selection(3)),
+    (Selection(from_s=1.0), Selection(2, 5)),
+    (Selection(from_s=1.0), Selection(2, None, None, 1.0)),
+])
+def test_guesses_may_know_all_other_frames(model, bag, judged, training):
+    names = [scores.name for scores in run(model, bag, judged, training=training).depth]
+    assert 'last training frame held' in names
+
+
+@pytest.mark.parametrize('judged', [['--first', '8'], ['--from', '1.6']])
+def test_training_frames_end_before_the_judged_ones(capsys, model, bag, judged):
+    command = ['evaluate', '--bag', str(bag), '--model', str(model.path), *judged, '--json']
+    figures = []
+    for named in (['--train-first', '2'], ['--train-first', '2', '--train-last', '8']):
+        assert main([*command, *named]) == 0
+        figures.append(json.loads(capsys.readouterr().out)['depth'])
+    assert figures[0][1:] == figures[1][1:]
+    assert figures[0][3]['name'] == 'last training frame held'
+    assert main([*command, '--train-first', '2', '--train-last', '9']) == 2
+    assert 'the guesses know frames 2 to 9 (exclusive): no frame' in capsys.readouterr().err
+
+
+def test_training_frames_after_the_judged_ones_go_to_the_end(capsys, model, bag):
+    command = ['evaluate', '--bag', str(bag), '--model', str(model.path), '--last', '4', '--json']
+    figures = []
+    for named in (['--train-first', '6'], ['--train-first', '6', '--train-last', '12']):
+        assert main([*command, *named]) == 0
+        figures.append(json.loads(capsys.readouterr().out)['depth'])
+    assert figures[0][1:] == figures[1][1:]
+    assert main([*command, '--train-first', '3']) == 2
+    assert 'judged are frames 0 to 4 (exclusive)' in capsys.readouterr().err
+
+
 def test_guesses_can_know_other_bags(tmp_path, model, bag):
     other = recordings.write_recording(tmp_path / 'other', 8)
     by_other = run(model, bag, Selection(8), training_bags=(other,))

@@ -71,6 +71,32 @@ class Selection:
             self.to_s is not None and time_s >= self.to_s
         )
 
+    def common(self, other: Selection) -> Selection | None:
+        """What both select; None where their bounds leave nothing."""
+        first = max(self.first, other.first)
+        last = min((one.last for one in (self, other) if one.last is not None), default=None)
+        from_s = max((one.from_s for one in (self, other) if one.from_s is not None), default=None)
+        to_s = min((one.to_s for one in (self, other) if one.to_s is not None), default=None)
+        if (last is not None and first >= last) or (to_s is not None and (from_s or 0.0) >= to_s):
+            return None
+        return Selection(first, last, from_s, to_s)
+
+    @property
+    def needs_stamps(self) -> bool:
+        """Whether only stamps tell if any frame is in it: it is bound by numbers and by times."""
+        numbers, times = self.first or self.last is not None, self.from_s or self.to_s is not None
+        return bool(numbers and times)
+
+    @property
+    def text(self) -> str:
+        """For people: its bounds."""
+        last = 'the end' if self.last is None else f'{self.last} (exclusive)'
+        text = f'frames {self.first} to {last}'
+        if self.from_s or self.to_s is not None:
+            end = 'the end' if self.to_s is None else f'{self.to_s:g} s (exclusive)'
+            text += f' from {self.from_s or 0.0:g} s to {end}'
+        return text
+
 
 @dataclass(frozen=True, eq=False)
 class BagFrame:

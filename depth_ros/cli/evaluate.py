@@ -72,7 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'frames that the guesses know (default: those before the evaluated ones)')
     guesses.add_argument('--train-first', type=int, metavar='N', help='first of them, from 0')
     guesses.add_argument('--train-last', type=int, metavar='N',
-                         help='the frame after the last of them')
+                         help='the frame after the last of them (default: the first evaluated '
+                             'one)')
     guesses.add_argument('--train-bags', type=Path, nargs='+', metavar='BAG', default=[],
                          help='other bags that the model was trained on, all of their frames')
     topics = add_topic_options(parser)
@@ -175,11 +176,15 @@ def _request(args: argparse.Namespace) -> EvaluationRequest:
 
 
 def _training(args: argparse.Namespace, selection: Selection) -> Selection | None:
-    if args.train_first is not None or args.train_last is not None:
-        return Selection(args.train_first or 0, args.train_last)
-    if selection.first > 0 or selection.from_s:
-        return Selection(0, selection.first or None, None, selection.from_s)
-    return None
+    """The frames named, which end before the judged ones where no end is named."""
+    first = args.train_first or 0
+    if args.train_last is not None:
+        return Selection(first, args.train_last)
+    if args.train_first is None and not selection.first and not selection.from_s:
+        return None
+    # Frames named after the judged ones go to the end; those among them are refused.
+    end = selection.first if first < selection.first else None
+    return Selection(first, end, None, selection.from_s or None)
 
 
 def _write(page: Page, values: str, folder: Path) -> None:

@@ -31,6 +31,7 @@ from depth_ros.evaluation.truth import (
     NearestInTime,
     Topics,
     find_topics,
+    refuse_shared_frames,
     tolerance_ns,
     true_depths,
     true_masks,
@@ -75,10 +76,12 @@ class BagPass:
 
         Raises:
             BagError: no truth to compare with, or topics that are not there.
-            ConfigError: the scale source does not fit a model.
+            ConfigError: the scale source does not fit a model, or the guesses know frames that
+                are judged.
         """
         self._request = request
         self._topics = find_topics(request)
+        refuse_shared_frames(request, self._topics)
         self._true_path = _path(request, self._topics, self._topics.odometry)
         odometry = _scale_odometry(request, self._topics, self._true_path)
         self._metres_caveat = _caveat(request, self._topics, odometry)

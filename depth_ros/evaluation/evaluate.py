@@ -34,7 +34,7 @@ def evaluate(request: EvaluationRequest, pipeline: DepthPipeline,
 
     Raises:
         BagError: no frames, or no truth to compare with.
-        ConfigError: the scale source does not fit the model.
+        ConfigError: the scale source does not fit the model, or the guesses know judged frames.
     """
     samples = EvenSamples(request.samples)
     bag = BagPass(request, [pipeline])
@@ -51,7 +51,7 @@ def compare(request: EvaluationRequest, before: DepthPipeline, after: DepthPipel
 
     Raises:
         BagError: no frames, or no truth to compare with.
-        ConfigError: the scale source does not fit a model.
+        ConfigError: the scale source does not fit a model, or the guesses know judged frames.
     """
     chooser = FrameChooser(request.samples)
     bag = BagPass(request, [before, after])

@@ -53,7 +53,7 @@ class EvaluationRequest:
     bag: Path
     selection: Selection
     training: Selection | None = None
-    """Frames of the bag whose depth the guesses know; None: none of them."""
+    """Frames of the bag whose depth the guesses know, none of the selection; None: no frames."""
     training_bags: tuple[Path, ...] = ()
     """Other bags, with topics of the same names, whose depth the guesses know."""
     protocol: DepthProtocol = field(default_factory=DepthProtocol)
@@ -82,8 +82,8 @@ class EvaluationRequest:
         """Refuse two truths at once, and guesses that know what is judged.
 
         Raises:
-            ConfigError: both depth images and a LiDAR are named, or the bag is among those that
-                the guesses know.
+            ConfigError: both depth images and a LiDAR are named, the bag is among those that the
+                guesses know, or frames of the selection are.
         """
         if self.bag.resolve() in (bag.resolve() for bag in self.training_bags):
             raise ConfigError(f'{self.bag} is evaluated and cannot be a training bag as well; its '
@@ -93,3 +93,13 @@ class EvaluationRequest:
                 f'true depth is either the images {self.depth_topic} or the LiDAR '
                 f'{self.lidar.topic}, not both'
             )
+        if self.training is not None:
+            common = self.selection.common(self.training)
+            if common is not None and not common.needs_stamps:
+                raise overlap_error(self.bag, self.selection, self.training)
+
+
+def overlap_error(bag: Path, judged: Selection, training: Selection) -> ConfigError:
+    """What to raise where frames that are judged are known to the guesses."""
+    return ConfigError(f'{bag}: judged are {judged.text}, and the guesses know {training.text}: '
+                       'no frame may be in both')

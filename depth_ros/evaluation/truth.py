@@ -26,7 +26,7 @@ from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
 from depth_ros.camera import CameraModel, Intrinsics
 from depth_ros.errors import BagError
 from depth_ros.evaluation.lidar import OcclusionRule, lidar_depth
-from depth_ros.evaluation.request import EvaluationRequest
+from depth_ros.evaluation.request import EvaluationRequest, overlap_error
 from depth_ros.messages import NSEC, stamp_ns
 from depth_ros.mounting import parent_T_child
 from depth_ros.se3 import inverse
@@ -103,6 +103,20 @@ def find_topics(request: EvaluationRequest) -> Topics:
                        'compare with; name them with --depth, --lidar or --odometry, or '
                        'foreground masks with --masks')
     return Topics(camera, depth, lidar, odometry, masks, remarks)
+
+
+def refuse_shared_frames(request: EvaluationRequest, topics: Topics) -> None:
+    """See to it that the guesses know nothing of what is judged, where only stamps tell.
+
+    Raises:
+        ConfigError: the bag has frames both of the selection and of the training frames.
+        BagError: the bag is damaged.
+    """
+    if request.training is None:
+        return
+    common = request.selection.common(request.training)
+    if common is not None and _span(request, topics.camera.image, common, 0) is not None:
+        raise overlap_error(request.bag, request.selection, request.training)
 
 
 def true_depths(request: EvaluationRequest, topics: Topics,
