@@ -67,9 +67,12 @@ def test_odometry_of_its_own_topic_is_no_circle(tmp_path, doubled):
     bag = recordings.rewrite(tmp_path / 'bag', recordings.write_recording(tmp_path / 'first', 12),
                              odometry=map(slipping, range(12)))
     scale = ScaleSettings(ScaleSource.ODOMETRY)
-    evaluation = run(doubled, bag, scale, odometry_topic='/truth', scale_odometry_topic='/wheels')
-    assert evaluation.depth[0].stability.median_ratio == pytest.approx(1 / 0.9, rel=1e-3)
-    assert not any('true path itself' in remark for remark in evaluation.remarks)
+    for named, ratio in (('/wheels', 1 / 0.9), ('wheels', 1 / 0.9), ('/truth', 1.0),
+                         ('truth', 1.0), (None, 1.0)):
+        evaluation = run(doubled, bag, scale, odometry_topic='truth', scale_odometry_topic=named)
+        assert evaluation.depth[0].stability.median_ratio == pytest.approx(ratio, rel=1e-3)
+        told = any('true path itself' in remark for remark in evaluation.remarks)
+        assert told is (ratio == 1.0), named
 
 
 def test_odometry_of_a_body_whose_place_is_not_known_is_told_of(tmp_path, capsys, doubled):

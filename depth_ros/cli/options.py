@@ -172,7 +172,8 @@ def add_scale_options(
                        help='--scale-source camera_height: how far it looks down; off by more '
                             'than 5 degrees, no ground is found (default: taken for level)')
     group.add_argument('--scale-odometry', metavar='TOPIC',
-                       help='--scale-source odometry: nav_msgs/Odometry (default: the only one)')
+                       help='--scale-source odometry: nav_msgs/Odometry (default: the only one; '
+                            'of evaluate the true path)')
     group.add_argument('--scale-smoothing', type=float, default=0.0, metavar='SECONDS',
                        help='bring depth to the mean scale of the last seconds, with this time '
                             'constant; needs a pose network (default: each frame as it comes)')

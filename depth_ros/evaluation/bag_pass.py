@@ -83,7 +83,9 @@ class BagPass:
         self._topics = find_topics(request)
         refuse_shared_frames(request, self._topics)
         self._true_path = _path(request, self._topics, self._topics.odometry)
-        odometry = _scale_odometry(request, self._topics, self._true_path)
+        self._scale_topic = _scale_topic(request, self._topics)
+        odometry = (self._true_path if self._scale_topic == self._topics.odometry
+                    else _path(request, self._topics, self._scale_topic))
         self._metres_caveat = _caveat(request, self._topics, odometry)
         self._path_caveat = _caveat(request, self._topics, self._true_path)
         self._runs = [ModelRun(pipeline, request, odometry) for pipeline in pipelines]
@@ -211,7 +213,7 @@ class BagPass:
             remarks.append(f'No mask of {self._topics.masks} has an outline where depth is known; '
                            f'foreground is above {FOREGROUND_ALPHA:.0%} of the largest value that '
                            'its encoding holds.')
-        if run.scale.source is ScaleSource.ODOMETRY and not self._measures_scale_apart():
+        if self._scale_topic is not None and self._scale_topic == self._topics.odometry:
             remarks.append(_CIRCULAR)
         if self._metres_caveat:
             remarks.append(f'Metres: {self._metres_caveat}, and turns spoil the metres.')
@@ -219,10 +221,6 @@ class BagPass:
             remarks.append(f'True path: {self._path_caveat}; its axes may be others, '
                            'and turns spoil its lengths.')
         return tuple(remarks)
-
-    def _measures_scale_apart(self) -> bool:
-        named = self._request.scale_odometry_topic
-        return named is not None and named != self._topics.odometry
 
 
 class _Guesses:
@@ -251,19 +249,18 @@ def _of_size(depth_m: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(depth_m, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
-def _scale_odometry(request: EvaluationRequest, topics: Topics,
-                    true_path: Trajectory | None) -> Trajectory | None:
-    """Poses that scale source ODOMETRY measures by; None for other sources."""
+def _scale_topic(request: EvaluationRequest, topics: Topics) -> str | None:
+    """The odometry that scale source ODOMETRY measures by; None for other sources."""
     if request.scale is None or request.scale.source is not ScaleSource.ODOMETRY:
         return None
-    if request.scale_odometry_topic is None and true_path is not None:
-        return true_path
+    if request.scale_odometry_topic is None and topics.odometry is not None:
+        return topics.odometry
     with BagReader(request.bag) as reader:
         topic = find_odometry_topic(reader, request.scale_odometry_topic)
     if topic is None:
         raise BagError(f'{request.bag} has no odometry to take metres from; '
                        'name it with --scale-odometry')
-    return _path(request, topics, topic)
+    return topic
 
 
 def _path(request: EvaluationRequest, topics: Topics, topic: str | None) -> Trajectory | None:

@@ -68,7 +68,7 @@ class EvaluationRequest:
     scale: ScaleSettings | None = None
     """Where metres come from; None: the model where it is metric, else nothing."""
     scale_odometry_topic: str | None = None
-    """Scale source ODOMETRY: measured odometry; None: the true path, where it is the only one."""
+    """Scale source ODOMETRY: measured odometry; None: the true path, other odometry or not."""
     scale_smoothing_s: float = 0.0
     """See TrackSettings."""
     samples: int = 6
