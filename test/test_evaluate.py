@@ -22,6 +22,7 @@ from depth_ros.evaluation.samples import EvenSamples
 from depth_ros.evaluation.truth import NearestInTime, find_topics, true_depths
 from depth_ros.model import Model, ScaleKind
 from depth_ros.pipeline import DepthPipeline
+from depth_ros.scale import ScaleSettings, ScaleSource
 
 
 @pytest.fixture(scope='module')
@@ -121,6 +122,28 @@ def test_a_hole_in_the_true_path_is_no_motion_of_one_step(tmp_path, model):
     assert still.pair.translation_rmse == pytest.approx(0.1 * motion.pairing.step)
     assert still.pair.pairs == 20 - 2 * motion.pairing.step
     assert repeated.pair.translation_rmse == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_true_path_that_is_not_compared_is_told_of_with_the_reason(tmp_path, model, bag):
+    def fifty_milliseconds_late(topic, index, message):
+        if topic == '/truth':
+            stamp = recordings.stamp_of(index) + 50_000_000
+            return bag_messages.odometry(stamp, 'world', 'camera', recordings.forward_pose(index))
+        return message
+
+    late = recordings.rewrite(tmp_path / 'late', bag, fifty_milliseconds_late)
+    still = graphs.write_model(tmp_path / 'still', graphs.spec(motion=None))
+    heights = ScaleSettings(ScaleSource.CAMERA_HEIGHT)
+    for evaluation, why in (
+        (run(still, bag), 'the model has no pose network'),
+        (run(model, late),
+         '0 of the 12 frames without a reset or gap between them have a true pose within 20 ms'),
+        (run(model, bag, scale=heights), 'no frame has a place; metres: '),
+    ):
+        assert evaluation.motion is None
+        told = f'No motion is compared with /truth: {why}'
+        assert [told in remark for remark in evaluation.remarks].count(True) == 1
+    assert 'No motion is compared' not in to_text(run(model, bag))
 
 
 def test_a_true_path_of_a_body_whose_place_is_not_known_is_told_of(tmp_path, model):

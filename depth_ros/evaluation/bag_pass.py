@@ -213,6 +213,9 @@ class BagPass:
             remarks.append(f'No mask of {self._topics.masks} has an outline where depth is known; '
                            f'foreground is above {FOREGROUND_ALPHA:.0%} of the largest value that '
                            'its encoding holds.')
+        why = '' if self._true_path is None else run.no_motion(self._true_path)
+        if why:
+            remarks.append(f'No motion is compared with {self._topics.odometry}: {why}.')
         if self._scale_topic is not None and self._scale_topic == self._topics.odometry:
             remarks.append(_CIRCULAR)
         if self._metres_caveat:

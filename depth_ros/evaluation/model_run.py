@@ -80,19 +80,12 @@ class ModelRun:
         return Latency(float(p50), float(p95))
 
     def motion(self, truth: Trajectory) -> tuple[MotionEvaluation | None, Paths | None]:
-        """Score the longest stretch without reset or gap; nothing below two poses with truth."""
+        """Score the longest stretch without reset or gap; nothing where `no_motion` says why."""
         spec = self.pipeline.spec
-        if spec.motion is None or not self._placed:
+        stretch, ours = self._covered(truth)
+        if spec.motion is None or len(ours) < 2:
             return None, None
-        # Images whose stamps repeat are one pose.
-        placed = {(_stretch(state), state.stamp_ns): state for state in self._placed}
-        longest = Counter(stretch for stretch, _ in placed).most_common(1)[0][0]
-        stretch = [state for (own, _), state in placed.items() if own == longest]
-        stamps_ns = np.array([state.stamp_ns for state in stretch])
-        ours = covered_by(stamps_ns, truth.stamps_ns, STAMP_TOLERANCE_NS)
-        if len(ours) < 2:
-            return None, None
-        stamps_ns = stamps_ns[ours]
+        stamps_ns = np.array([stretch[index].stamp_ns for index in ours])
         predicted = np.stack([stretch[index].world_T_cam for index in ours])
         true = poses_at(stamps_ns, truth.stamps_ns, truth.world_T_cam)
         alignment = Alignment.SE3 if self._has_metres else Alignment.SIM3
@@ -100,6 +93,30 @@ class ModelRun:
         aligned = align(predicted, true, alignment).apply_to_poses(predicted)
         motion = evaluate_motion(predicted, true, stamps_ns, pairing)
         return motion, Paths(alignment, true, aligned)
+
+    def no_motion(self, truth: Trajectory) -> str:
+        """For people: why there is no motion to score; empty where there is."""
+        stretch, ours = self._covered(truth)
+        if self.pipeline.spec.motion is None:
+            return 'the model has no pose network'
+        if not stretch:
+            return f'no frame has a place; metres: {self.scale.text}'
+        if len(ours) < 2:
+            return (f'{len(ours)} of the {len(stretch)} frames without a reset or gap between '
+                    f'them have a true pose within {STAMP_TOLERANCE_NS * 1e-6:g} ms, and it '
+                    'takes two')
+        return ''
+
+    def _covered(self, truth: Trajectory) -> tuple[list[OdometryState], np.ndarray]:
+        """The longest stretch without reset or gap, and indices of its poses that have truth."""
+        if not self._placed:
+            return [], np.empty(0, np.int64)
+        # Images whose stamps repeat are one pose.
+        placed = {(_stretch(state), state.stamp_ns): state for state in self._placed}
+        longest = Counter(stretch for stretch, _ in placed).most_common(1)[0][0]
+        stretch = [state for (own, _), state in placed.items() if own == longest]
+        stamps_ns = np.array([state.stamp_ns for state in stretch])
+        return stretch, covered_by(stamps_ns, truth.stamps_ns, STAMP_TOLERANCE_NS)
 
 
 def _stretch(state: OdometryState) -> tuple[int, int]:
