@@ -253,7 +253,7 @@ class Rectifier:
             or not np.allclose(camera.r, _IDENTITY_R, atol=1e-9)
         )
         comes_rectified = mode is RectifyMode.NEVER or (
-            mode is RectifyMode.AUTO and _is_rectified_topic(image_topic)
+            mode is RectifyMode.AUTO and is_rectified_topic(image_topic)
         )
         self.active = not comes_rectified and (distorted or mode is RectifyMode.ALWAYS)
         if self.active or comes_rectified:
@@ -324,7 +324,8 @@ def _matrix(info: Any, name: str) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
-def _is_rectified_topic(image_topic: str) -> bool:
+def is_rectified_topic(image_topic: str) -> bool:
+    """Whether the name of an image topic says that its images are rectified: image_rect*."""
     return any(part.startswith('image_rect') for part in image_topic.split('/'))
 
 

@@ -17,6 +17,7 @@ from depth_ros.evaluation.bag_pass import BagPass
 from depth_ros.evaluation.depth_scores import BoundaryScores
 from depth_ros.evaluation.evaluate import evaluate
 from depth_ros.evaluation.pages import to_text
+from depth_ros.evaluation.registration import Picture, registration_caveat
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.samples import EvenSamples
 from depth_ros.evaluation.truth import NearestInTime, find_topics, true_depths
@@ -220,6 +221,43 @@ def test_the_border_that_rectifying_leaves_is_not_taken_for_plain(tmp_path, mode
         assert not seen.all()
         assert plain.any()
         assert not plain[~seen].any()
+
+
+def test_depth_that_may_not_be_registered_is_told_of(tmp_path, model, bag):
+    def of_a_depth_camera(topic, index, message):
+        if topic == '/camera_info':
+            message.distortion_model, message.d = 'plumb_bob', np.array([0.1, 0, 0, 0, 0.0])
+        if topic == '/depth/image':
+            cropped = np.ascontiguousarray(recordings.true_depth(index)[4:40])
+            return bag_messages.image(recordings.stamp_of(index), 'infrared', cropped, '32FC1')
+        return message
+
+    first = recordings.write_recording(tmp_path / 'first', 3)
+    evaluation = run(model, recordings.rewrite(tmp_path / 'bag', first, of_a_depth_camera))
+    assert evaluation.depth[0].images == 3
+    assert ("Depth of /depth/image is assumed to be registered to /image, pixel by pixel as the "
+            "model sees it, but its frame is 'infrared' and that of the image 'camera', it is "
+            '64x36 and the image 64x48, the image is rectified here and depth taken as it is'
+            ) in to_text(evaluation)
+    assert 'registered' not in to_text(run(model, bag))
+
+
+IMAGE = Picture('/image', 'camera', 641, 481)
+
+
+@pytest.mark.parametrize(('depth', 'rectified', 'told'), [
+    (Picture('/depth', '/camera', 641, 481), False, ''),
+    (Picture('/depth', '', 320, 240), False, ''),
+    (Picture('/depth', 'camera', 1282, 962), False, ''),
+    (Picture('/depth/image_rect', 'camera', 641, 481), True, ''),
+    (Picture('/depth', 'infrared', 641, 481), False, "frame is 'infrared'"),
+    (Picture('/depth', 'camera', 424, 240), False, '424x240 and the image 641x481'),
+    (Picture('/depth', 'camera', 641, 481), True, 'rectified here'),
+])
+def test_each_sign_of_unregistered_depth_is_told(depth, rectified, told):
+    caveat = registration_caveat(depth, IMAGE, rectified=rectified)
+    assert told in caveat
+    assert bool(caveat) is bool(told)
 
 
 def test_guesses_are_made_from_the_training_frames_alone(model, bag):

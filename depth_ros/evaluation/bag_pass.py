@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from depth_ros.bags import (
+    BagFrame,
     BagReader,
     Selection,
     Trajectory,
@@ -16,13 +17,14 @@ from depth_ros.bags import (
     read_frames,
     read_trajectory,
 )
-from depth_ros.camera import Intrinsics
+from depth_ros.camera import CameraModel, Intrinsics, Rectifier
 from depth_ros.errors import BagError
 from depth_ros.evaluation.boundaries import FOREGROUND_ALPHA
 from depth_ros.evaluation.depth_scores import DepthScorer, DepthScores, FrameScore, TrueFrame
 from depth_ros.evaluation.guesses import depth_guesses
 from depth_ros.evaluation.model_run import ModelRun
 from depth_ros.evaluation.protocol import DepthProtocol, ProtocolKind
+from depth_ros.evaluation.registration import Picture, registration_caveat
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.results import Evaluation
 from depth_ros.evaluation.samples import Sample
@@ -92,6 +94,8 @@ class BagPass:
         estimating = next((one for one in pipelines if one.tells_fov), pipelines[0])
         self._focal = FocalEstimate(estimating)
         self._guesses: _Guesses | None = None
+        self._camera: CameraModel | None = None
+        self._depth_caveat: str | None = None
         self._known_bags = 0
         self._frames = 0
         self._paired = 0
@@ -108,8 +112,7 @@ class BagPass:
         request, topics = self._request, self._topics
         # Points of a LiDAR fall on other pixels with another focal length: no guess will do.
         lens = self._focal if request.allow_estimated_focal and topics.lidar is None else None
-        frames = rectified(read_frames(request.bag, topics.camera, request.selection),
-                           request.rectify, topics.camera.image, lens)
+        frames = rectified(self._recorded(), request.rectify, topics.camera.image, lens)
         truths = NearestInTime(true_depths(request, topics, request.selection),
                                tolerance_ns(request, topics))
         masks = NearestInTime(true_masks(request, topics), STAMP_TOLERANCE_NS)
@@ -121,6 +124,8 @@ class BagPass:
                                      request.protocol, has_contours=topics.lidar is None,
                                      seen=frame.seen)
                 self._guess(truth, frame.intrinsics)
+                if self._depth_caveat is None:
+                    self._depth_caveat = self._doubt(frame, truth)
             yield AnsweredFrame(frame, truth, tuple(self._answer(run, frame, truth, alpha)
                                                     for run in self._runs))
             self._frames += 1
@@ -169,6 +174,26 @@ class BagPass:
             run.masks.add(alpha, depth_m)
         return Answer(depth_m, score)
 
+    def _recorded(self) -> Iterator[BagFrame]:
+        request = self._request
+        for frame in read_frames(request.bag, self._topics.camera, request.selection):
+            self._camera = frame.camera
+            yield frame
+
+    def _doubt(self, frame: Frame, truth: TrueFrame) -> str:
+        """What speaks against depth images being those of the camera; empty: nothing."""
+        request, topics, camera = self._request, self._topics, self._camera
+        if topics.depth is None or camera is None:
+            return ''
+        with BagReader(request.bag) as reader:
+            depth_frame = reader.frame_of(topics.depth)
+        (height, width), (rows, columns) = truth.depth_m.shape, frame.image.shape[:2]
+        resampled = (camera.calibrated
+                     and Rectifier(camera, request.rectify, topics.camera.image).active)
+        return registration_caveat(Picture(topics.depth, depth_frame, width, height),
+                                   Picture(topics.camera.image, frame.frame_id, columns, rows),
+                                   rectified=resampled)
+
     def _guess(self, truth: TrueFrame, intrinsics: Intrinsics) -> None:
         if self._guesses is None:
             height, width = truth.depth_m.shape
@@ -203,6 +228,8 @@ class BagPass:
             remarks.append(_SWEEP)
             if self._request.protocol.kind is ProtocolKind.KITTI_EIGEN:
                 remarks.append(_KITTI)
+        if self._depth_caveat:
+            remarks.append(self._depth_caveat)
         if self._paired == 0 and (self._topics.lidar or self._topics.depth):
             remarks.append('No frame has true depth close enough in time.')
         elif self._paired and not compared:

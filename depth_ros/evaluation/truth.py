@@ -44,7 +44,7 @@ class TrueDepth(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class DepthImage:
-    """A depth image [h,w] of the camera itself, of any size."""
+    """A depth image [h,w] of the camera itself, of any size; assumed registered to its image."""
 
     depth_m: np.ndarray
 
