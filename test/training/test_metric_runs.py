@@ -85,7 +85,7 @@ def test_bags_with_and_without_a_pair_train_together(
 def test_what_no_bag_holds_is_refused(single: Path, tmp_path: Path) -> None:
     paths = RunPaths(tmp_path / 'model', tmp_path / 'run')
     for overrides, text in (
-        (['loss.stereo=true'], 'no bag has a second camera'),
+        (['loss.stereo=true'], 'has a partner of a second camera'),
         (['loss.stereo=true', 'loss.temporal=false'], 'has a stereo partner'),
     ):
         with pytest.raises(ConfigError, match=text):

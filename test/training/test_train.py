@@ -224,7 +224,7 @@ def test_workdirs_are_not_mixed_up(bag: Path, finished: RunPaths, tmp_path: Path
 def test_a_loss_without_its_truth_is_refused(bag: Path, tmp_path: Path) -> None:
     paths = RunPaths(tmp_path / 'model', tmp_path / 'run')
     config = configure(bag, tmp_path, 'loss.depth=1', 'data.depth_truth=false')
-    with pytest.raises(ConfigError, match='no bag has depth images'):
+    with pytest.raises(ConfigError, match='no frame to train on has depth truth'):
         run_training(config, paths, quiet)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,9 +15,21 @@ from depth_ros.camera import Intrinsics
 from depth_ros.errors import ConfigError
 from training.config import BagSource, BagTruth, Monitor, MotionMeasure, TrainConfig
 from training.data.batch import Batch
-from training.data.cache import CacheSettings, FrameCache, default_cache_root, open_cache
+from training.data.cache import (
+    TOLERANCE_NS,
+    CacheSettings,
+    FrameCache,
+    default_cache_root,
+    open_cache,
+)
 from training.data.dataset import BagTargets, StepSampler, TripleDataset, all_at_once
-from training.data.pairs import find_targets, judge_pairs, single_targets, split_validation
+from training.data.pairs import (
+    Target,
+    find_targets,
+    judge_pairs,
+    single_targets,
+    split_validation,
+)
 from training.progress import Progress
 from training.ranks import ALONE, Ranks
 
@@ -41,8 +54,10 @@ class TrainingData:
 
     @property
     def has_depth(self) -> bool:
-        """Whether any bag has depth truth."""
-        return any(bag.cache.has_truth.any() for bag in self.train)
+        """Whether any frame to train on has depth truth."""
+        return any(
+            bag.cache.has_truth[target.frame] for bag in self.train for target in bag.targets
+        )
 
     @property
     def learns_metres(self) -> bool:
@@ -61,18 +76,27 @@ class TrainingData:
 
     @property
     def has_poses(self) -> bool:
-        """Whether any bag has odometry truth."""
-        return any(bag.cache.world_T_cam is not None for bag in self.train)
+        """Whether of any frame to train on odometry tells the motion to a neighbour."""
+        return any(_has_poses(bag.cache, bag.targets) for bag in self.train)
 
     @property
     def has_stereo(self) -> bool:
-        """Whether any bag has a stereo pair."""
-        return any(bag.cache.partner_images is not None for bag in self.train)
+        """Whether any frame to train on has a stereo partner."""
+        return any(
+            np.isfinite(bag.cache.partner_right_m[target.frame])
+            for bag in self.train if bag.cache.partner_right_m is not None
+            for target in bag.targets
+        )  # fmt: skip
 
     @property
     def has_velocity(self) -> bool:
-        """Whether any bag tells how far its camera travelled."""
-        return any(bag.cache.place_m is not None for bag in self.train)
+        """Whether of any frame to train on it is known how far the camera went to a neighbour."""
+        return any(
+            np.isfinite(bag.cache.travelled_m(neighbour, target.frame))
+            for bag in self.train if bag.cache.place_m is not None
+            for target in bag.targets
+            for neighbour in target.neighbours
+        )  # fmt: skip
 
 
 def prepare_data(config: TrainConfig, progress: Progress) -> TrainingData:
@@ -348,6 +372,14 @@ def _check_kinds(config: TrainConfig) -> None:
         raise ConfigError(_other_kind(config, others[0]))
 
 
+def _has_poses(cache: FrameCache, targets: Sequence[Target]) -> bool:
+    """Whether any target and one of its neighbours have poses."""
+    if cache.world_T_cam is None:
+        return False
+    known = np.isfinite(cache.world_T_cam).all((1, 2))
+    return any(known[t.frame] and known[list(t.neighbours)].any() for t in targets)
+
+
 def _check_truth(config: TrainConfig, data: TrainingData) -> None:
     if config.run.monitor is Monitor.ABS_REL and not data.validates_metres:
         raise ConfigError(
@@ -357,16 +389,21 @@ def _check_truth(config: TrainConfig, data: TrainingData) -> None:
     if config.supervised:
         return
     if config.loss.depth > 0 and not data.has_depth:
-        raise ConfigError(f'loss.depth is {config.loss.depth}, but no bag has depth images')
+        raise ConfigError(
+            f'loss.depth is {config.loss.depth:g}, but no frame to train on has depth truth'
+        )
     if config.loss.uses_odometry and not data.has_poses:
-        raise ConfigError(f'loss.motion is {config.loss.motion}, but no bag has odometry')
+        raise ConfigError(
+            f'loss.motion is {config.loss.motion:g}, but no bag has odometry of both a frame to '
+            f'train on and a neighbour, at most {TOLERANCE_NS / 1e6:g} ms from their images'
+        )
     if config.loss.stereo and not data.has_stereo:
         raise ConfigError(
-            'loss.stereo is true, but no bag has a second camera beside the first; name its '
-            'images with --stereo-image'
+            'loss.stereo is true, but no frame to train on has a partner of a second camera '
+            'beside the first; name its images with --stereo-image'
         )
     if config.loss.velocity > 0 and not data.has_velocity:
         raise ConfigError(
-            f'loss.velocity is {config.loss.velocity:g}, but no bag has odometry or a twist that '
-            f'measured anything'
+            f'loss.velocity is {config.loss.velocity:g}, but no odometry or twist of a bag '
+            f'measured the way between a frame to train on and a neighbour'
         )

@@ -32,6 +32,11 @@ class Target:
     near_earlier: tuple[int, ...] = ()
     near_later: tuple[int, ...] = ()
 
+    @property
+    def neighbours(self) -> tuple[int, ...]:
+        """All that may be drawn."""
+        return self.earlier + self.later + self.near_earlier + self.near_later
+
     def draw(self, rng: np.random.Generator, small_motion_share: float) -> tuple[int, int]:
         """An (earlier, later) pair of neighbours, now and then one of small motion."""
         if self.near_earlier and self.near_later and rng.random() < small_motion_share:
