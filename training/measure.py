@@ -131,7 +131,8 @@ def describe_motion(motions: Motions, unit: float | None) -> MotionSpec:
     """Typical motion and errors, against truth where there is any.
 
     Without truth the error is that of two motions in a row against the one that spans both: less
-    than the true error, since what is wrong with both alike does not show.
+    than the true error, since what is wrong with both alike does not show. What is typical is
+    always of one interval.
 
     Args:
         motions: of frames that were not trained on, if possible.
@@ -140,6 +141,8 @@ def describe_motion(motions: Motions, unit: float | None) -> MotionSpec:
     """
     known, told = motions.known, 1.0 if unit is None else unit
     estimate, reference = scaled(motions.direct, told), scaled(motions.composed, told)
+    # The two span both intervals: what is typical of one is another matter.
+    of_interval = scaled(motions.predicted, told)
     if unit is None:
         ratios = _log_ratios(Ways.of(motions))
         metres = float(np.exp(np.median(ratios))) if len(ratios) else None
@@ -147,15 +150,15 @@ def describe_motion(motions: Motions, unit: float | None) -> MotionSpec:
         metres = unit
     if known.any() and metres is not None:
         estimate = scaled(motions.predicted[known], told)
-        reference = scaled(motions.true[known], told / metres)
+        reference = of_interval = scaled(motions.true[known], told / metres)
     error = np.linalg.inv(reference) @ estimate
-    typical = max(_root_mean_square(_lengths(reference)), _SMALLEST)
-    length = np.maximum(_lengths(reference), _LONG_ENOUGH * typical)
+    lengths = _lengths(reference)
+    length = np.maximum(lengths, _LONG_ENOUGH * max(_root_mean_square(lengths), _SMALLEST))
     difference = np.linalg.norm(estimate[:, :3, 3] - reference[:, :3, 3], axis=1)
     return MotionSpec(
         interval_s=float(np.median(motions.interval_s)),
-        translation=typical,
-        rotation_rad=max(_root_mean_square(_angles(reference)), _SMALLEST),
+        translation=max(_root_mean_square(_lengths(of_interval)), _SMALLEST),
+        rotation_rad=max(_root_mean_square(_angles(of_interval)), _SMALLEST),
         sigma_translation=max(_root_mean_square(difference / length), _SMALLEST),
         sigma_rotation_rad=max(_root_mean_square(_angles(error)), _SMALLEST),
     )

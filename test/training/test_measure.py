@@ -76,6 +76,9 @@ def test_without_truth_two_motions_in_a_row_are_compared_with_one() -> None:
     motions.true[:] = np.nan
     perfect = describe_motion(motions, 1.0)
     assert perfect.sigma_translation < 1e-5
+    assert perfect.interval_s == pytest.approx(0.4)
+    assert perfect.translation == pytest.approx(0.1, rel=0.05)
+    assert perfect.rotation_rad == pytest.approx(0.05, rel=0.08)
     motions.direct[:, :3, 3] *= 1.1
     assert describe_motion(motions, 1.0).sigma_translation == pytest.approx(0.1, rel=0.02)
 
@@ -96,7 +99,8 @@ def test_a_model_that_nothing_moved_is_compared_with_itself() -> None:
     motions = make_motions(4.0)
     motions.true[:, :3, 3] = 0.0
     spec = describe_motion(motions, None)
-    assert spec.translation == pytest.approx(2 * 0.1 / 4, rel=0.05)
+    assert spec.translation == pytest.approx(0.1 / 4, rel=0.05)
+    assert spec.rotation_rad == pytest.approx(0.05, rel=0.08)
     assert spec.sigma_translation < 1e-5
 
 
