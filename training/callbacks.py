@@ -52,7 +52,8 @@ class Checkpoints(pl.Callback):
 
     Files are written aside and renamed: a killed run leaves the one before.
     steps_per_validation is 0 where there is nothing to validate on. A monitor that is not finite
-    is no best: where it never is, the last checkpoint is all there is.
+    is no best: where it never is, the last checkpoint is all there is. A loss that is not finite
+    ends the run before anything is saved, so that last.ckpt stays one to go on from.
     """
 
     def __init__(
@@ -95,22 +96,40 @@ class Checkpoints(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Save, unless a validation follows, which saves itself."""
+        """Save, unless a validation follows, which saves itself.
+
+        Raises:
+            DepthRosError: the loss of any process is not finite.
+        """
         step = trainer.global_step
         validates = self._steps_per_validation > 0 and step % self._steps_per_validation == 0
+        if validates or step % self._every == 0:
+            _refuse_diverged(trainer)
         if step % self._every == 0 and not validates:
             save_checkpoint(trainer, self._folder / LAST)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the end of a run that validates nothing."""
+        """Save the end of a run that validates nothing.
+
+        Raises:
+            DepthRosError: the loss of any process is not finite.
+        """
         if self._steps_per_validation == 0:
+            _refuse_diverged(trainer)
             save_checkpoint(trainer, self._folder / LAST)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the best, count the epochs without improvement, save."""
+        """Keep the best, count the epochs without improvement, save.
+
+        Raises:
+            DepthRosError: the validation loss is not finite.
+        """
         step = trainer.global_step
         if step <= self._best_step:
             return
+        loss = float(trainer.callback_metrics['validation/loss'])
+        if not math.isfinite(loss):
+            raise _diverged(f'the validation loss is {loss}', step)
         value = float(trainer.callback_metrics[self._monitor])
         if math.isfinite(value) and value < self._best:
             self._best, self._best_step, self._waited = value, step, 0
@@ -123,6 +142,22 @@ class Checkpoints(pl.Callback):
     @property
     def _waited_enough(self) -> bool:
         return 0 < self._patience <= self._waited
+
+
+def _refuse_diverged(trainer: pl.Trainer) -> None:
+    """Raise in every process where the last step's loss of any is not finite."""
+    # Nothing is logged where a run that had ended is resumed to be exported.
+    loss = float(trainer.callback_metrics.get('train/loss', 0.0))
+    if not trainer.strategy.reduce_boolean_decision(math.isfinite(loss)):
+        found = 'not finite in another process' if math.isfinite(loss) else loss
+        raise _diverged(f'the loss is {found}', trainer.global_step)
+
+
+def _diverged(found: str, step: int) -> DepthRosError:
+    return DepthRosError(
+        f'{found} at step {step}; lower optimizer.lr or set optimizer.clip, and begin again from '
+        f'an earlier checkpoint'
+    )
 
 
 def save_checkpoint(trainer: pl.Trainer, path: Path) -> None:
@@ -168,10 +203,7 @@ class CsvLog(pl.Callback):
         metrics = trainer.callback_metrics
         row = {name: float(metrics[f'train/{name}']) for name in self._fields.losses}
         if not math.isfinite(row['loss']):
-            raise DepthRosError(
-                f'the loss is {row["loss"]} at step {step}; lower optimizer.lr or set '
-                f'optimizer.clip, and begin again from an earlier checkpoint'
-            )
+            raise _diverged(f'the loss is {row["loss"]}', step)
         row['lr'] = trainer.optimizers[0].param_groups[0]['lr']
         _append_csv(self._losses, [step, *row.values()])
 
