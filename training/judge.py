@@ -35,7 +35,7 @@ def judge_model(
     report: Path,
     progress: Progress,
 ) -> None:
-    """Write a report for every bag that kept frames and has truth.
+    """Write a report for every bag that kept frames and has truth in metres.
 
     Args:
         config: of the run.
@@ -57,6 +57,12 @@ def judge_model(
         for index, (source, bag) in enumerate(zip(config.bags, data.train)):
             request = _request(config.data, source, bag.cache)
             if request is None:
+                continue
+            if not source.truth.is_metric:
+                progress(
+                    f'not evaluated on {source.path}: its truth is {source.truth.value}, known '
+                    f'up to scale and shift alone, and errors are told in metres'
+                )
                 continue
             try:
                 verdict = _judge(request, first, after)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import recordings
 
-from training.config import BagSource, DataConfig, TrainConfig
+from training.config import BagSource, BagTruth, DataConfig, TrainConfig
 from training.judge import judge_model
 
 
@@ -73,3 +73,14 @@ def test_a_bag_that_is_too_short_to_keep_only_some_of_it_is_left_out(tmp_path, b
     data = SimpleNamespace(train=[SimpleNamespace(cache=Cache(n)) for n in (20, 1)])
     judge_model(config, data, model.path, None, tmp_path / 'report', lambda _: None)
     assert [path.name for path in (tmp_path / 'report').iterdir()] == ['0-waves']
+
+
+@pytest.mark.parametrize('truth', [BagTruth.MEASURED_RELATIVE, BagTruth.RENDERED_RELATIVE])
+def test_truth_up_to_scale_is_no_measure(tmp_path, bag, truth):
+    model = write_model(tmp_path / 'new', 'new', 0.02)
+    config = TrainConfig(bags=(BagSource(bag, truth=truth), BagSource(bag)))
+    data = SimpleNamespace(train=[SimpleNamespace(cache=Cache())] * 2)
+    told = []
+    judge_model(config, data, model.path, None, tmp_path / 'report', told.append)
+    assert [path.name for path in (tmp_path / 'report').iterdir()] == ['1-waves']
+    assert told[0].startswith(f'not evaluated on {bag}: its truth is {truth.value}, known up to')
