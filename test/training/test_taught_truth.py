@@ -111,3 +111,31 @@ def test_odometry_far_from_every_image_makes_nothing_metric(bag: Path, tmp_path:
     far = rewrite(tmp_path / 'far', bag, late)
     with pytest.raises(ConfigError, match=r'has odometry of both a frame .* at most 25 ms'):
         prepare_data(configure(far, tmp_path, *taught), quiet)
+
+
+def test_odometry_of_an_unplaced_body_is_told_and_named(bag: Path, tmp_path: Path) -> None:
+    def of_wheels(topic: str, index: int, message: Any) -> Any:
+        if hasattr(message, 'child_frame_id'):
+            message.child_frame_id = 'wheels'
+        return message
+
+    wheels = rewrite(tmp_path / 'wheels', bag, of_wheels)
+    fault = "tells the pose of 'wheels', which /tf_static does not connect with 'camera"
+    told: list[str] = []
+    for _ in range(2):  # the second finds a cache
+        assert not held_by(prepare_data(configure(wheels, tmp_path), told.append))[1]
+        assert sum(fault in line and str(wheels) in line for line in told) == 1
+        told.clear()
+    for settings in (('loss.motion=1', 'loss.teacher=odometry'), ('pairs.measure=pose',)):
+        with pytest.raises(ConfigError, match=fault):
+            prepare_data(configure(wheels, tmp_path, *settings), quiet)
+
+
+def test_a_slash_before_a_frame_makes_no_other_body(bag: Path, tmp_path: Path) -> None:
+    def slashed(topic: str, index: int, message: Any) -> Any:
+        if hasattr(message, 'child_frame_id'):
+            message.child_frame_id = f'/{message.child_frame_id}'
+        return message
+
+    path = rewrite(tmp_path / 'slashed', bag, slashed)
+    assert held_by(prepare_data(configure(path, tmp_path), quiet))[1]

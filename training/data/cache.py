@@ -22,6 +22,7 @@ import numpy as np
 from depth_ros import bags
 from depth_ros.camera import CameraModel, Intrinsics, Rectifier, RectifyMode
 from depth_ros.errors import BagError, DepthRosError
+from depth_ros.frame_links import plain_frame
 from depth_ros.model import Fit, ResizeFilter
 from depth_ros.view import View
 from training.config import BagSource
@@ -86,6 +87,8 @@ class FrameCache:
         place_m: where the camera was by the robot's measured way, float64 [n,3], NaN where
             unknown; None where nothing was measured.
         piece: int64 [n]; only places of one piece can be compared.
+        odometry_fault: for people: why the bag's odometry is not that of the camera, and not
+            used; '' where it is, or there is none.
     """
 
     folder: Path
@@ -101,6 +104,7 @@ class FrameCache:
     partner_right_m: np.ndarray | None = None
     place_m: np.ndarray | None = None
     piece: np.ndarray | None = None
+    odometry_fault: str = ''
 
     def __len__(self) -> int:
         return len(self.stamps_ns)
@@ -323,9 +327,10 @@ def _read_motion(
     """Arrays of the cache that odometry and velocities fill; none where the bag has none."""
     arrays: dict[str, np.ndarray] = {}
     if settings.odometry_truth:
-        world_T_cam = _read_poses(settings, frames)
+        world_T_cam, fault = _read_poses(settings, frames)
         if world_T_cam is not None:
             arrays['world_T_cam'] = world_T_cam
+        arrays['odometry_fault'] = np.array(fault)
     travel = _read_travel(settings, frames, progress) if settings.velocity else None
     if travel is not None:
         stamps_ns = np.array([frame.stamp_ns for frame in frames])
@@ -350,20 +355,29 @@ def _read_travel(
     return travel
 
 
-def _read_poses(settings: CacheSettings, frames: list[CachedFrame]) -> np.ndarray | None:
+def _read_poses(
+    settings: CacheSettings, frames: list[CachedFrame]
+) -> tuple[np.ndarray | None, str]:
+    """Poses of the frames, None where the bag has none; and why not, where it has some.
+
+    Motions of another body with an unknown place are no truth of the camera's.
+    """
     source = settings.source
     with bags.BagReader(source.path) as reader:
         topic = bags.find_odometry_topic(reader, source.odometry_topic)
     if topic is None:
-        return None
+        return None, ''
     camera_frame = frames[0].frame_id
     trajectory = bags.read_trajectory(source.path, topic, camera_frame)
-    if trajectory.child_frame_id not in ('', camera_frame):
-        # Motions of another body with an unknown place are no truth of the camera's.
-        return None
+    body = plain_frame(trajectory.child_frame_id)
+    if body not in ('', plain_frame(camera_frame)):
+        return None, (
+            f'{topic} tells the pose of {body!r}, which /tf_static does not connect with '
+            f'{camera_frame!r}'
+        )
     poses = [trajectory.at(frame.stamp_ns, TOLERANCE_NS) for frame in frames]
     unknown = np.full((4, 4), np.nan)
-    return np.stack([unknown if pose is None else pose for pose in poses])
+    return np.stack([unknown if pose is None else pose for pose in poses]), ''
 
 
 def _values(k: Intrinsics) -> tuple[float, float, float, float]:
@@ -400,4 +414,5 @@ def _load(folder: Path) -> FrameCache:
         partner_right_m=small.get('partner_right_m'),
         place_m=small.get('place_m'),
         piece=small.get('piece'),
+        odometry_fault=str(small.get('odometry_fault', '')),
     )

@@ -114,6 +114,8 @@ def prepare_data(config: TrainConfig, progress: Progress) -> TrainingData:
         cache = open_cache(_settings(config, source, training), cache_root(config), progress)
         if training is None:
             training = _intrinsics(cache)
+        if cache.odometry_fault and not config.supervised:
+            progress(f'{source.path}: its odometry is not used: {cache.odometry_fault}')
         caches.append(cache)
     assert training is not None
     bags = [_split(config, source, cache) for source, cache in zip(config.bags, caches)]
@@ -273,8 +275,11 @@ def _split(
             reason = _nothing_seen(config, source)
     else:
         if config.pairs.measure is MotionMeasure.POSE and cache.world_T_cam is None:
+            found = cache.odometry_fault
+            of_camera = f' of its camera: {found}' if found else ''
             raise ConfigError(
-                f'pairs.measure is pose, but {source.path} has no odometry; use pairs.measure=flow'
+                f'pairs.measure is pose, but {source.path} has no odometry{of_camera}; use '
+                f'pairs.measure=flow'
             )
         motion, ratio = judge_pairs(cache, config.pairs), config.pairs.gap_ratio
         train = find_targets(motion, ~kept, ~kept, ratio)
@@ -396,6 +401,10 @@ def _check_truth(config: TrainConfig, data: TrainingData) -> None:
         raise ConfigError(
             f'loss.motion is {config.loss.motion:g}, but no bag has odometry of both a frame to '
             f'train on and a neighbour, at most {TOLERANCE_NS / 1e6:g} ms from their images'
+            + ''.join(
+                f'; of {source.path}, {bag.cache.odometry_fault}'
+                for source, bag in zip(config.bags, data.train) if bag.cache.odometry_fault
+            )
         )
     if config.loss.stereo and not data.has_stereo:
         raise ConfigError(
