@@ -16,6 +16,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from depth_ros.errors import ConfigError, DepthRosError
 from training.callbacks import LAST, PROCESSES, Checkpoints, CsvLog, Epochs, LogFields
+from training.checkpoint_files import CheckpointFiles
 from training.config import TrainConfig
 from training.data.module import FrameDataModule
 from training.progress import Progress
@@ -85,6 +86,7 @@ def fit(
         enable_model_summary=False,
         use_distributed_sampler=False,
         callbacks=callbacks,
+        plugins=[CheckpointFiles()],
         enable_progress_bar=any(isinstance(one, TQDMProgressBar) for one in callbacks),
     )
     with _worker_errors(config.data.workers):
