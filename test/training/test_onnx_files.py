@@ -9,16 +9,23 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import tiny_depth_pro
 from onnx import TensorProto, helper, numpy_helper
 
 from depth_ros.backends import BackendKind, BackendOptions, Device, open_backend
+from depth_ros.camera import RectifyMode
+from depth_ros.errors import ModelError
 from depth_ros.onnx_metadata import read_data_files
+from training.config import BagSource
 from training.export.onnx_files import (
     array_of,
     load_structure,
+    refuse_large,
     save_graph,
     without_large_weights,
 )
+from training.fusion.fit_fusion import FusionSettings, fit_fusion
+from training.int8.quantize import convert_to_int8
 
 WEIGHTS = np.random.default_rng(0).normal(size=(128, 256)).astype(np.float32)
 X = np.random.default_rng(1).normal(size=(2, 128)).astype(np.float32)
@@ -122,3 +129,40 @@ def test_files_of_weights_are_found_wherever_they_are_named(
     hide(model, tensor)
     (tmp_path / 'depth.onnx').write_bytes(model.SerializeToString())
     assert read_data_files(tmp_path / 'depth.onnx') == {'../../etc/passwd'}
+
+
+def grown(path: Path, megabytes: int) -> Path:
+    """The graph of a file with so much more of weights, as far as its structure tells."""
+    model = load_structure(path)
+    more = model.graph.initializer.add(
+        name='more', dims=[megabytes, 250_000], data_type=TensorProto.FLOAT,
+        data_location=TensorProto.EXTERNAL,
+    )  # fmt: skip
+    more.external_data.add(key='location', value='more.data')
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_too_large_a_graph_is_refused_by_its_size(tmp_path: Path) -> None:
+    path = tmp_path / 'depth.onnx'
+    onnx.save(product(), path)
+    refuse_large(path, 'int8')
+    refuse_large(grown(path, 1990), 'int8')
+    onnx.save(product(), path)
+    with pytest.raises(ModelError, match=r'depth.onnx has 3.80 GB of weights; int8 takes 2.00 GB'):
+        refuse_large(grown(path, 3800), 'int8')
+
+
+def test_it_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    model = tiny_depth_pro.write_model(tmp_path / 'model')
+    grown(model.depth_path, 3800)
+    told: list[str] = []
+    sources = BagSource(tmp_path / 'no_bag')
+    with pytest.raises(ModelError, match='int8 takes'):
+        convert_to_int8(model, sources, RectifyMode.AUTO, tmp_path / 'int8', told.append)
+    with pytest.raises(ModelError, match='fit-fusion takes'):
+        fit_fusion(
+            model, (sources,), RectifyMode.AUTO, FusionSettings(), tmp_path / 'fused', told.append
+        )
+    assert not told
+    assert [path.name for path in tmp_path.iterdir()] == ['model']

@@ -25,6 +25,20 @@ def load_structure(path: Path) -> ModelProto:
     return onnx.load(path, load_external_data=False)
 
 
+def refuse_large(path: Path, method: str) -> None:
+    """Tell early that a method, which holds graphs as one file, cannot take this one.
+
+    Raises:
+        ModelError: the weights are too large.
+    """
+    size = sum(map(_bytes_of, load_structure(path).graph.initializer))
+    if size > MAX_FILE_BYTES:
+        raise ModelError(
+            f'{path} has {size / 1e9:.2f} GB of weights; {method} takes '
+            f'{MAX_FILE_BYTES / 1e9:.2f} GB at most'
+        )
+
+
 def array_of(tensor: TensorProto, folder: Path | None) -> np.ndarray:
     """The values of a constant."""
     return numpy_helper.to_array(tensor, '' if folder is None else str(folder))

@@ -29,7 +29,7 @@ from depth_ros.model import (
 from training.config import BagSource
 from training.data.cache import default_cache_root, open_cache
 from training.export.model_folder import replacing_folder
-from training.export.onnx_files import save_graph
+from training.export.onnx_files import refuse_large, save_graph
 from training.export.parity import check_parity
 from training.fusion.combination import CombinationWeights
 from training.fusion.corner_crops import PAPER_RATIOS, Candidates, CropSizes, check_ratios
@@ -163,7 +163,7 @@ def fit_fusion(
     Raises:
         BagError: no frame with true depth.
         ConfigError: the model is not metric, or impossible settings.
-        ModelError: a graph cannot be wrapped, or differs from its parts.
+        ModelError: a graph is above 2 GB, cannot be wrapped, or differs from its parts.
         CameraError, DepthRosError: as open_cache.
     """
     spec = model.spec
@@ -172,6 +172,9 @@ def fit_fusion(
             f'model {spec.name!r} is up to scale; candidates are combined in metres: train it '
             'with odometry, a stereo pair or true depth'
         )
+    for path in (model.depth_path, model.pose_path):
+        if path is not None:
+            refuse_large(path, 'fit-fusion')
     candidates = Candidates(settings.ratios, settings.mirrored, settings.sizes(spec))
     outer = combined_spec(spec, candidates, out_folder.resolve().name, sources)
     fit = CombinationFit(candidates)

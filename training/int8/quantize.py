@@ -30,6 +30,7 @@ from depth_ros.pipeline import DepthPipeline
 from training.config import BagSource
 from training.data.cache import default_cache_root
 from training.export.model_folder import replacing_folder
+from training.export.onnx_files import refuse_large
 from training.export.parity import check_parity, refuse_above
 from training.int8.calibration import CalibrationFrames, Inputs, read_calibration_frames
 from training.int8.graph import to_int8
@@ -99,15 +100,19 @@ def convert_to_int8(
     """Writes an 8-bit copy of a single-precision model; everything else in the folder is copied.
 
     Raises:
-        ModelError: the model is not fp32 or has no samples, a graph cannot be quantised, or one
-            differs from its single-precision form by more than the tolerance, on the held-out
-            frames of the bag or on the samples; out_folder holds something else than a model.
+        ModelError: the model is not fp32 or has no samples, a graph is above 2 GB or cannot be
+            quantised, or one differs from its single-precision form by more than the tolerance,
+            on the held-out frames of the bag or on the samples; out_folder holds something else
+            than a model.
         BagError, CameraError: as read_calibration_frames.
     """
     if model.spec.precision is not Precision.FP32:
         raise ModelError(f'{model.path} is {model.spec.precision.value}; need an fp32 model')
     if not model.samples():
         raise ModelError(f'{model.path} has no {SAMPLES_FILE} to check the result with')
+    for path in (model.depth_path, model.pose_path):
+        if path is not None:
+            refuse_large(path, 'int8')
     frames = read_calibration_frames(model.spec, source, rectify, default_cache_root(), progress)
     with replacing_folder(out_folder) as folder:
         # The 8-bit graphs hold their weights: a file of the single ones is theirs no more.
