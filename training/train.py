@@ -16,6 +16,7 @@ from training.callbacks import LAST
 from training.config import TrainConfig
 from training.config.strict import parse, to_plain
 from training.data.module import prepare_data
+from training.export.model_folder import check_replaceable
 from training.fitting import be_quiet
 from training.judge import judge_model
 from training.progress import Progress
@@ -36,7 +37,9 @@ def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> No
     one writes everything.
 
     Raises:
-        ConfigError: the configuration does not fit the bags, or the workdir another run.
+        ConfigError: the configuration does not fit the bags, or the workdir another run or the
+            model's folder.
+        ModelError: something else than a model is in its folder's place.
         DepthRosError: a bag cannot be read, the disk is full, or the loss is not finite.
     """
     be_quiet()
@@ -47,6 +50,7 @@ def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> No
     ranks = launched_ranks()
     if not ranks.is_first:
         progress = _say_nothing
+    _check_out(paths)
     last = _check_workdir(config, paths, ranks)
     paths = replace(paths, init=_init_of(paths))
     data = prepare_data(config, progress)
@@ -81,6 +85,18 @@ def read_run_config(workdir: Path) -> TrainConfig:
     if not path.is_file():
         raise ConfigError(f'no run to resume in {workdir}: it has no {CONFIG_FILE}')
     return parse(TrainConfig, yaml.safe_load(path.read_text()))
+
+
+def _check_out(paths: RunPaths) -> None:
+    """Refuse before hours of training what could not be replaced after them, or should not be."""
+    out, workdir = paths.out.resolve(), paths.workdir.resolve()
+    if workdir.is_relative_to(out):
+        relation = 'is' if workdir == out else 'holds'
+        raise ConfigError(
+            f'--out {paths.out} {relation} the workdir {paths.workdir}, which the model would '
+            f'replace; give another --out, or another --workdir'
+        )
+    check_replaceable(paths.out)
 
 
 def _check_workdir(config: TrainConfig, paths: RunPaths, ranks: Ranks) -> Path | None:

@@ -221,6 +221,33 @@ def test_workdirs_are_not_mixed_up(bag: Path, finished: RunPaths, tmp_path: Path
         run_training(config, RunPaths(tmp_path / 'm', tmp_path / 'none', resume=True), quiet)
 
 
+@pytest.mark.parametrize(
+    ('out', 'workdir', 'problem'),
+    [
+        ('runs/m', 'runs/m', '--out .*runs/m is the workdir .*runs/m, which the model would'),
+        ('runs', 'runs/m', '--out .*runs holds the workdir .*runs/m, which the model would'),
+        ('other', 'runs/m', 'other exists and is no model folder; not replaced'),
+    ],
+)
+def test_a_model_that_could_not_be_written_is_refused_before_any_bag_is_read(
+    tmp_path: Path, out: str, workdir: str, problem: str
+) -> None:
+    (tmp_path / 'other').mkdir()
+    (tmp_path / 'other/notes').touch()
+    # An earlier model beside the logs would let the swap take them away.
+    (tmp_path / 'runs/m').mkdir(parents=True)
+    (tmp_path / 'runs/m/depth.onnx').touch()
+    config = configure(tmp_path / 'no bag', tmp_path)
+    with pytest.raises(DepthRosError, match=problem):
+        run_training(config, RunPaths(tmp_path / out, tmp_path / workdir), quiet)
+
+
+def test_a_model_may_lie_in_its_workdir(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path / 'run/model', tmp_path / 'run')
+    with pytest.raises(DepthRosError, match='no bag'):
+        run_training(configure(tmp_path / 'no bag', tmp_path), paths, quiet)
+
+
 def test_a_loss_without_its_truth_is_refused(bag: Path, tmp_path: Path) -> None:
     paths = RunPaths(tmp_path / 'model', tmp_path / 'run')
     config = configure(bag, tmp_path, 'loss.depth=1', 'data.depth_truth=false')

@@ -173,17 +173,22 @@ def _check(
             raise ModelError(f'intrinsics of the samples are {told}; need float32 [n, 4]')
 
 
+def check_replaceable(out_folder: Path) -> None:
+    """Raise ModelError when out_folder is a file, or a folder that holds no model."""
+    replaceable = (out_folder / DEPTH_FILE).is_file() or (
+        out_folder.is_dir() and not any(out_folder.iterdir())
+    )
+    if out_folder.exists() and not replaceable:
+        raise ModelError(f'{out_folder} exists and is no model folder; not replaced')
+
+
 @contextmanager
 def replacing_folder(out_folder: Path) -> Iterator[Path]:
     """A fresh folder beside `out_folder` that takes its place on success, else disappears.
 
     Raises ModelError when out_folder is a file, or a folder that holds no model.
     """
-    replaceable = (out_folder / DEPTH_FILE).is_file() or (
-        out_folder.is_dir() and not any(out_folder.iterdir())
-    )
-    if out_folder.exists() and not replaceable:
-        raise ModelError(f'{out_folder} exists and is no model folder; not replaced')
+    check_replaceable(out_folder)
     try:
         out_folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f'.{out_folder.name}.', dir=out_folder.parent))
