@@ -95,3 +95,12 @@ def read_held_scale(workdir: Path) -> HeldScale | None:
         return None
     values = json.loads(path.read_text())
     return HeldScale(values['unit_m'], values['source'], tuple(values['log_depths']))
+
+
+def forget_held_scale(workdir: Path) -> None:
+    """Take away what an earlier start in the workdir noted, that came to nothing.
+
+    Raises:
+        OSError: the note cannot be removed.
+    """
+    (workdir / _FILE).unlink(missing_ok=True)

@@ -12,12 +12,14 @@ import yaml
 from depth_ros.errors import ConfigError
 from depth_ros.whole_files import write_whole
 from training.allocator import keep_freed_memory
-from training.callbacks import LAST
+from training.callbacks import BEST, LAST
 from training.config import TrainConfig
 from training.config.strict import parse, to_plain
 from training.data.module import prepare_data
 from training.export.model_folder import check_replaceable
+from training.feature_phase import FEATURES_FILE, FEATURES_FOLDER
 from training.fitting import be_quiet
+from training.held_scale import forget_held_scale
 from training.judge import judge_model
 from training.progress import Progress
 from training.ranks import Ranks, launched_ranks
@@ -106,7 +108,7 @@ def _check_workdir(config: TrainConfig, paths: RunPaths, ranks: Ranks) -> Path |
     if not ranks.is_first:
         # The first process may have marked the workdir already.
         return last if last.exists() else None
-    if marker.exists():
+    if marker.exists() and (paths.resume or _has_learnt(paths.workdir)):
         if not paths.resume:
             raise ConfigError(
                 f'{paths.workdir} holds a run already; go on with --resume, or give another '
@@ -122,6 +124,13 @@ def _check_workdir(config: TrainConfig, paths: RunPaths, ranks: Ranks) -> Path |
     elif paths.resume:
         read_run_config(paths.workdir)
     return last if last.exists() else None
+
+
+def _has_learnt(workdir: Path) -> bool:
+    """Whether there is a checkpoint: a start that failed before the first one is begun anew."""
+    features = workdir / FEATURES_FOLDER
+    kept = (workdir / LAST, workdir / BEST, features / LAST, features / FEATURES_FILE)
+    return any(path.exists() for path in kept)
 
 
 def _init_of(paths: RunPaths) -> Path | None:
@@ -154,6 +163,8 @@ def _mark_workdir(config: TrainConfig, paths: RunPaths) -> None:
     workdir = paths.workdir
     try:
         workdir.mkdir(parents=True, exist_ok=True)
+        if not paths.resume:
+            forget_held_scale(workdir)
         write_whole(workdir / INIT_FILE, '' if paths.init is None else str(paths.init))
         write_whole(workdir / CONFIG_FILE, yaml.safe_dump(to_plain(config), sort_keys=False))
     except OSError as error:

@@ -47,7 +47,7 @@ from training.tasks.abs_rel import abs_rel
 from training.tasks.schedule import rate_factor
 from training.tasks.self_supervised import SelfSupervisedTask
 from training.tasks.weight_mean import WeightMean
-from training.train import RunPaths, run_training
+from training.train import RunPaths, read_run_config, run_training
 from training.weights import read_weights
 
 SHORT = (
@@ -364,6 +364,36 @@ def test_a_run_killed_before_its_first_checkpoint_resumes_from_what_it_began_wit
     (resumed.workdir / 'init.txt').unlink()
     with pytest.raises(KeyboardInterrupt):
         run_training(config, other, quiet)
+
+
+def test_a_start_that_failed_is_begun_anew(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[TrainConfig] = []
+    run = 'training.self_supervised_run'
+    monkeypatch.setattr(f'{run}.fit', lambda config, *_: begun.append(config))
+    monkeypatch.setattr(f'{run}.finish', lambda *_: None)
+    paths = RunPaths(tmp_path / 'model', tmp_path / 'run')
+    wrong = configure(bag, tmp_path, 'network.backbone=resnet81')
+    with pytest.raises(ConfigError, match="'resnet81' is not known"):
+        run_training(wrong, paths, quiet)
+    with pytest.raises(ModelError, match='none'):
+        run_training(configure(bag, tmp_path), replace(paths, init=tmp_path / 'none'), quiet)
+    # Of a start with a metric model, whose metres are not those of the next one.
+    (paths.workdir / 'held_scale.json').touch()
+    config = configure(bag, tmp_path)
+    run_training(config, paths, quiet)
+    assert begun == [config]
+    assert read_run_config(paths.workdir) == config
+    assert (paths.workdir / 'init.txt').read_text() == ''
+    assert not (paths.workdir / 'held_scale.json').exists()
+    for checkpoint in (LAST, BEST, 'features/last.ckpt', 'features/features.pt'):
+        path = paths.workdir / checkpoint
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        with pytest.raises(ConfigError, match='holds a run already; go on with --resume'):
+            run_training(config, paths, quiet)
+        path.unlink()
 
 
 def test_other_networks_and_other_folders_are_refused(
