@@ -123,7 +123,10 @@ def test_a_longer_lens_is_taught_nearer_depth(bag: Path, cache: Path) -> None:
 def test_two_families_in_one_run_are_refused(bag: Path, cache: Path) -> None:
     with pytest.raises(ConfigError, match='depth_pro and den are both given'):
         configure('den_small', bag, cache, 'depth_pro.phase=sharpen')
-    config = configure('den_small', bag, cache, 'data.width=96')
-    training = prepare_data(config, quiet).training
+
+
+def test_another_size_than_the_network_s_is_refused_before_any_bag_is_read(
+    bag: Path, cache: Path
+) -> None:
     with pytest.raises(ConfigError, match='data is 96 x 64; the network of den sees 64 x 64'):
-        make_recipe(config, training)
+        configure('den_small', bag, cache, 'data.width=96')

@@ -288,8 +288,9 @@ def test_a_run_is_exported_anew(
 def test_impossible_runs_are_refused(
     bag: Path, cache: Path, generalised: RunPaths, tmp_path: Path
 ) -> None:
+    # Before any bag is read.
     with pytest.raises(ConfigError, match='data is 128 x 96; the network of depth_pro sees 128'):
-        train(tmp_path / 'a', configure(bag, cache, 'data.height=96'))
+        configure(bag, cache, 'data.height=96')
     with pytest.raises(ConfigError, match='field-of-view needs depth_pro'):
         configure(bag, cache, 'depth_pro.phase=field-of-view')
     with pytest.raises(ConfigError, match="truth is 'guessed'"):

@@ -61,6 +61,18 @@ class TrainConfig:
             'learns none (allowed: loss, abs_rel)',
         )
 
+        if self.depth_pro is not None:
+            self._check_size('depth_pro', self.depth_pro.network.image_px)
+        if self.den is not None:
+            self._check_size('den', self.den.network.input_px)
+
+    def _check_size(self, section: str, side_px: int) -> None:
+        require(
+            (self.data.width, self.data.height) == (side_px, side_px),
+            f'data is {self.data.width} x {self.data.height}; the network of {section} sees '
+            f'{side_px} x {side_px}: set data.width and data.height',
+        )
+
     @property
     def supervised(self) -> bool:
         """Whether a network learns from true depth alone, without neighbours of its frames."""

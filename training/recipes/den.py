@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from depth_ros.camera import Intrinsics
-from depth_ros.errors import ConfigError
 from training.config import ArithmeticPrecision, TrainConfig
 from training.config.den import DenTraining
 from training.data.batch import Batch
@@ -29,14 +28,8 @@ class DenRecipe(Recipe):
     """Either stage; the network is made for one camera, others are corrected to it."""
 
     def __init__(self, config: TrainConfig, training: DenTraining, camera: Intrinsics) -> None:
-        """camera: that the network is made for. Raises ConfigError: the data has another size."""
+        """camera: that the network is made for."""
         super().__init__()
-        side = training.network.input_px
-        if (config.data.width, config.data.height) != (side, side):
-            raise ConfigError(
-                f'data is {config.data.width} x {config.data.height}; the network of den sees '
-                f'{side} x {side}: set data.width and data.height'
-            )
         self._training = training
         self._camera_fx = camera.fx
         self._bf16 = config.run.precision is ArithmeticPrecision.BF16

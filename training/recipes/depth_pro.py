@@ -13,7 +13,6 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from depth_ros.errors import ConfigError
 from training.config import ArithmeticPrecision, BagTruth, TrainConfig
 from training.config.depth_pro import DepthProPhase, DepthProTraining
 from training.data.batch import Batch
@@ -46,15 +45,9 @@ class DepthProRecipe(Recipe):
     """Stage 1 or 2 of depth, or the field of view."""
 
     def __init__(self, config: TrainConfig, training: DepthProTraining) -> None:
-        """Raises ConfigError where the data's size is not the network's."""
         super().__init__()
         self._training = training
         side = training.network.image_px
-        if (config.data.width, config.data.height) != (side, side):
-            raise ConfigError(
-                f'data is {config.data.width} x {config.data.height}; the network of depth_pro '
-                f'sees {side} x {side}: set data.width and data.height'
-            )
         self._bf16 = config.run.precision is ArithmeticPrecision.BF16
         self._loss = CanonicalDepthLoss(mix_of(training.phase))
         kinds = [KINDS[kind] for kind in BagTruth]
