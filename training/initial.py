@@ -11,7 +11,7 @@ from depth_ros.errors import ModelError
 from depth_ros.model import Model
 from training.callbacks import weights_of_run
 from training.official.featdepth_files import load_official_featdepth
-from training.official.monodepth2_files import load_official
+from training.official.monodepth2_files import has_official_pose, load_official
 from training.state_files import read_weights_file
 from training.tasks.self_supervised import SelfSupervisedTask
 from training.weights import read_weights
@@ -45,6 +45,26 @@ def load_initial(task: SelfSupervisedTask, source: Path) -> None:
         load_networks(task, read_weights(model.path), model.path)
 
 
+def holds_pose(source: Path) -> bool:
+    """Whether load_initial would fill a pose network from this source.
+
+    Raises:
+        ModelError: nothing usable there.
+    """
+    checkpoint = weights_of_run(source)
+    if (source / 'encoder.pth').is_file():
+        return has_official_pose(source)
+    if checkpoint is None and source.is_file():
+        if source.suffix == '.pth':
+            return True
+        checkpoint = source
+    if checkpoint is not None:
+        names = _state_of(checkpoint, mapped=True).keys()
+    else:
+        names = read_weights(Model.load(source).path).keys()
+    return any(name.startswith(POSE) for name in names)
+
+
 def load_task_weights(task: SelfSupervisedTask, checkpoint: Path) -> None:
     """Fill a run's task with what its own checkpoint would export, learnt features included.
 
@@ -58,10 +78,15 @@ def load_task_weights(task: SelfSupervisedTask, checkpoint: Path) -> None:
 
 def _load_checkpoint(task: SelfSupervisedTask, checkpoint: Path) -> Mapping[str, Tensor]:
     """Fill depth and pose network; another run has features of its own. Returns all weights."""
-    state = read_weights_file(checkpoint).get('state_dict')
+    state = _state_of(checkpoint)
+    load_networks(task, exported_state(state), checkpoint)
+    return state
+
+
+def _state_of(checkpoint: Path, *, mapped: bool = False) -> Mapping[str, Tensor]:
+    state = read_weights_file(checkpoint, mapped=mapped).get('state_dict')
     if not isinstance(state, Mapping):
         raise ModelError(f'{checkpoint} is no checkpoint of a run: it has no state_dict')
-    load_networks(task, exported_state(state), checkpoint)
     return state
 
 

@@ -39,7 +39,8 @@ def train_supervised(run: Run) -> None:
     """
     config, paths, ranks = run.config, run.paths, run.ranks
     module = FrameDataModule(config, run.data, ranks)
-    made = config if run.last is None else config.without_pretrained()
+    begins = run.last is None and paths.init is None
+    made = config if begins else config.without_pretrained()
     recipe = make_recipe(made, run.data.training)
     task = SupervisedTask(config, recipe, module.total_steps, ranks)
     if run.last is None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import timm
 import torch
 from helpers import quiet
 from training_runs import ROOT
@@ -21,6 +24,7 @@ from training.config import BagSource, TrainConfig
 from training.config.presets import load_config
 from training.data.module import FrameDataModule, prepare_data
 from training.fusion.fit_fusion import FusionSettings, fit_fusion
+from training.networks.den import Den
 from training.recipes.den import mean_of_known
 from training.recipes.make import make_recipe
 from training.tasks.supervised import SupervisedTask
@@ -89,6 +93,31 @@ def test_the_model_is_combined_from_crops(
     assert report.combined_rmse_m < min(report.candidate_rmse_m)
     spec = Model.load(tmp_path / 'fused').spec
     assert (spec.width, spec.height, spec.depth_width, spec.depth_height) == (96, 64, 48, 36)
+
+
+def test_nothing_is_fetched_for_a_network_that_an_earlier_run_fills(
+    bag: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure('den_small_plain', bag, cache)
+    begun = Den(config.den.network)
+    torch.save(begun.state_dict(), tmp_path / 'begun.pth')
+    create, tasks = timm.create_model, []
+
+    def offline(name: str, *, pretrained: bool = False, **rest: Any) -> Any:
+        if pretrained:
+            raise OSError('no network')
+        return create(name, **rest)
+
+    monkeypatch.setattr(timm, 'create_model', offline)
+    monkeypatch.setattr('training.supervised_run.fit', lambda *given: tasks.append(given[2]))
+    monkeypatch.setattr('training.supervised_run.finish_supervised', lambda *_: None)
+    config = configure('den_small_plain', bag, cache, 'den.network.pretrained=timm')
+    paths = RunPaths(tmp_path / 'model', tmp_path / 'run')
+    with pytest.raises(ConfigError, match='no network'):
+        run_training(config, paths, quiet)
+    run_training(config, replace(paths, init=tmp_path / 'begun.pth'), quiet)
+    for one, other in zip(tasks[0].net.parameters(), begun.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
 def test_truth_is_the_mean_of_what_is_known_below_a_cell() -> None:

@@ -43,6 +43,7 @@ from training.config.strict import to_plain
 from training.data.module import FrameDataModule, prepare_data
 from training.export.of_run import export_run
 from training.initial import load_initial
+from training.networks.backbones import PretrainedWeights
 from training.tasks.abs_rel import abs_rel
 from training.tasks.schedule import rate_factor
 from training.tasks.self_supervised import SelfSupervisedTask
@@ -303,17 +304,25 @@ def test_runs_start_from_earlier_ones(
     assert any(not torch.equal(before[n], value) for n, value in task.state_dict().items())
 
 
-def test_nothing_is_fetched_for_networks_that_a_checkpoint_fills(
-    bag: Path, finished: RunPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    create = timm.create_model
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Where timm gets no weights; the images at once of backbones that they were wanted for."""
+    create, wanted = timm.create_model, []
 
-    def offline(name: str, *, pretrained: bool = False, **rest: Any) -> Any:
+    def refuse(name: str, *, pretrained: bool = False, in_chans: int = 3, **rest: Any) -> Any:
         if pretrained:
+            wanted.append(in_chans // 3)
             raise OSError('no network')
-        return create(name, **rest)
+        return create(name, in_chans=in_chans, **rest)
 
-    monkeypatch.setattr('training.networks.backbones.timm.create_model', offline)
+    monkeypatch.setattr('training.networks.backbones.timm.create_model', refuse)
+    return wanted
+
+
+def test_nothing_is_fetched_for_networks_that_a_checkpoint_fills(
+    bag: Path, finished: RunPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    offline: list[int],
+) -> None:  # fmt: skip
     stored = yaml.safe_load((finished.workdir / 'config.yaml').read_text())
     config = configure(bag, Path(stored['data']['cache']), 'network.pretrained=timm')
     workdir = tmp_path / 'run'
@@ -328,6 +337,32 @@ def test_nothing_is_fetched_for_networks_that_a_checkpoint_fills(
         torch.testing.assert_close(one, other, rtol=0, atol=0)
     with pytest.raises(ConfigError, match='no network'):
         run_training(config, RunPaths(tmp_path / 'other', tmp_path / 'other_run'), quiet)
+    assert offline == [1]
+
+
+def test_nothing_is_fetched_for_networks_that_an_earlier_run_fills(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: list[int]
+) -> None:
+    plain = configure(bag, tmp_path, 'network.pose_size=[64, 32]')
+    task = SelfSupervisedTask(plain, CAMERA.fx, 10)
+    state, begun = task.state_dict(), []
+    torch.save({'state_dict': state}, tmp_path / 'whole.ckpt')
+    torch.save(
+        {'state_dict': {n: v for n, v in state.items() if not n.startswith('pose_net.')}},
+        tmp_path / 'depth.ckpt',
+    )
+    monkeypatch.setattr('training.self_supervised_run.fit', lambda *given: begun.append(given[2]))
+    monkeypatch.setattr('training.self_supervised_run.finish', lambda *_: None)
+    config = replace(plain, network=replace(plain.network, pretrained=PretrainedWeights.TIMM))
+    paths = RunPaths(tmp_path / 'model', tmp_path / 'run', tmp_path / 'whole.ckpt')
+    run_training(config, paths, quiet)
+    for name, value in begun[0].state_dict().items():
+        if name.startswith(('depth_net.', 'pose_net.')):
+            torch.testing.assert_close(value, state[name], rtol=0, atol=0)
+    # A pose network that the source lacks begins as the preset says.
+    with pytest.raises(ConfigError, match='no network'):
+        run_training(config, replace(paths, init=tmp_path / 'depth.ckpt'), quiet)
+    assert offline == [2]
 
 
 def test_a_run_killed_before_its_first_checkpoint_resumes_from_what_it_began_with(

@@ -90,15 +90,25 @@ class TrainConfig:
             return self.depth_pro.truths
         return METRIC_TRUTHS if self.den is not None or self.loss.depth > 0 else frozenset()
 
-    def without_pretrained(self) -> TrainConfig:
-        """The same run for networks that a checkpoint fills: nothing is fetched for them."""
-        none, features, den = PretrainedWeights.NONE, self.features, self.den
+    def without_pretrained(self, *, pose: bool = True, features: bool = True) -> TrainConfig:
+        """The same run for networks that are filled afterwards: nothing is fetched for them.
+
+        Args:
+            pose: whether the pose network is, too.
+            features: whether the features are, too.
+        """
+        none, network, den = PretrainedWeights.NONE, self.network, self.den
         if den is not None:
             den = replace(den, network=replace(den.network, pretrained=none))
+        # A pose backbone of which nothing is said begins as the other one would.
+        of_pose = none if pose else network.pose_pretrained or network.pretrained
+        kept = self.features
+        if features:
+            kept = replace(kept, network=replace(kept.network, pretrained=none))
         return replace(
             self,
-            network=replace(self.network, pretrained=none, pose_pretrained=none),
-            features=replace(features, network=replace(features.network, pretrained=none)),
+            network=replace(network, pretrained=none, pose_pretrained=of_pose),
+            features=kept,
             den=den,
         )
 

@@ -47,7 +47,7 @@ def read_official(folder: Path) -> OfficialModel:
     """
     encoder = _read(folder / ENCODER)
     height, width = (_size(encoder, side, folder / ENCODER) for side in ('height', 'width'))
-    has_pose = _has_pose(folder)
+    has_pose = has_official_pose(folder)
     pose_encoder = _read(folder / POSE_ENCODER) if has_pose else encoder
     config = NetworkConfig(
         backbone=_resnet_of(encoder, folder / ENCODER),
@@ -66,7 +66,7 @@ def load_official(folder: Path, depth_net: DepthNet, pose_net: PoseNet | None) -
     """
     fill_strictly(depth_net.encoder.features, _encoder_state(folder / ENCODER), folder / ENCODER)
     fill_strictly(depth_net.decoder, _renamed(folder / DEPTH, depth_names()), folder / DEPTH)
-    if pose_net is not None and _has_pose(folder):
+    if pose_net is not None and has_official_pose(folder):
         path = folder / POSE_ENCODER
         fill_strictly(pose_net.encoder.features, _encoder_state(path), path)
         fill_strictly(pose_net.decoder, _renamed(folder / POSE, pose_names()), folder / POSE)
@@ -88,7 +88,8 @@ def pose_names() -> dict[str, str]:
     return {f'net.{j}.': f'{layer}.' for j, layer in enumerate(_POSE_LAYERS)}
 
 
-def _has_pose(folder: Path) -> bool:
+def has_official_pose(folder: Path) -> bool:
+    """Whether an official folder holds a pose network."""
     # With only one of the two files, the other is missed rather than both ignored.
     return (folder / POSE).is_file() or (folder / POSE_ENCODER).is_file()
 
