@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from depth_ros.errors import DepthRosError, ModelError
-from training.callbacks import BEST, LAST, LogFields
+from training.callbacks import BEST, LAST, LogFields, weights_of_run
 from training.config import FeatureMode, Monitor, TrainConfig
 from training.data.module import FrameDataModule, TrainingData
 from training.fitting import fit
@@ -75,17 +75,23 @@ def prepare_features(
 def read_features(source: Path) -> FeatureWeights:
     """Features of a run's workdir, a model folder, a features.pt, or an official FeatDepth file.
 
-    A model folder holds the part that matching needs.
+    A model folder holds the part that matching needs, as does the checkpoint of a run that was
+    given its features.
 
     Raises:
         ModelError: there are none, or the file is damaged.
     """
     if (source / WEIGHTS_FILE).is_file():
-        return _of_model(source)
+        return _features_among(read_weights(source), source)
     if source.is_dir():
-        source = source / FEATURES_FOLDER / FEATURES_FILE
-        if not source.is_file():
-            raise ModelError(f'{source} is missing: no features were trained there by themselves')
+        alone, checkpoint = source / FEATURES_FOLDER / FEATURES_FILE, weights_of_run(source)
+        if not alone.is_file() and checkpoint is not None:
+            # Trained along with depth, or given to the run.
+            state = read_weights_file(checkpoint, mapped=True).get('state_dict', {})
+            return _features_among(state, checkpoint)
+        if not alone.is_file():
+            raise ModelError(f'{alone} is missing: no features were trained there by themselves')
+        source = alone
     contents = read_weights_file(source)
     if is_official_file(contents):
         return FeatureWeights(read_official_features(contents, source), source)
@@ -115,15 +121,16 @@ def matched_weights(net: FeatureNet | FrozenFeatures | None) -> dict[str, Tensor
     return {FEATURES + name: state[name] for name in names}
 
 
-def _of_model(folder: Path) -> FeatureWeights:
-    state = {
+def _features_among(state: Mapping[str, Tensor], source: Path) -> FeatureWeights:
+    """Those among the weights of all networks."""
+    found = {
         name.removeprefix(FEATURES): value
-        for name, value in read_weights(folder).items()
+        for name, value in state.items()
         if name.startswith(FEATURES)
     }
-    if not state:
-        raise ModelError(f'{folder} was trained without learnt features')
-    return FeatureWeights(state, folder)
+    if not found:
+        raise ModelError(f'{source} was trained without learnt features')
+    return FeatureWeights(found, source)
 
 
 def _own_run(config: TrainConfig) -> TrainConfig:

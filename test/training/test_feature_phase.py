@@ -22,6 +22,7 @@ from training_runs import (
 
 from depth_ros.errors import ConfigError, ModelError
 from depth_ros.model import Model
+from training.callbacks import BEST, LAST
 from training.config import BagSource, TrainConfig
 from training.config.presets import load_config
 from training.data import augment
@@ -215,6 +216,23 @@ def test_depth_alone_is_judged_without_what_features_learn(bag: Path, cache: Pat
         float(terms.single_view), rel=1e-4
     )
     assert terms.depth_m.shape[-2:] == batch.depth_m.shape[-2:]
+
+
+@pytest.mark.parametrize('mode', ['separate', 'joint'])
+def test_features_that_a_run_did_not_train_first_are_read_from_its_checkpoint(
+    tmp_path: Path, mode: str
+) -> None:
+    task = SelfSupervisedTask(configure(tmp_path, tmp_path, f'features.mode={mode}'), 50.0, 10)
+    assert task.feature_net is not None
+    torch.save({'state_dict': task.state_dict()}, tmp_path / LAST)
+    frozen = build_frozen_features('lcnet_035')
+    load_features(frozen, read_features(tmp_path))
+    expected = task.feature_net.state_dict()
+    for name, value in frozen.state_dict().items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
+    torch.save({'state_dict': {'depth_net.x': torch.zeros(1)}}, tmp_path / BEST)
+    with pytest.raises(ModelError, match=r'best\.ckpt was trained without learnt features'):
+        read_features(tmp_path)
 
 
 def test_features_that_do_not_fit_are_refused(
