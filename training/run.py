@@ -1,14 +1,21 @@
-"""What a training run is made of, whatever it trains."""
+"""What a training run is made of, whatever it trains, and what its workdir says of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
+from depth_ros.errors import ConfigError
 from training.config import TrainConfig
+from training.config.strict import parse
 from training.data.module import TrainingData
 from training.progress import Progress
 from training.ranks import Ranks
+
+CONFIG_FILE = 'config.yaml'
+INIT_FILE = 'init.txt'
 
 
 @dataclass(frozen=True)
@@ -48,3 +55,22 @@ class Run:
     ranks: Ranks
     last: Path | None
     progress: Progress
+
+
+def read_init(workdir: Path) -> Path | None:
+    """What the run in a workdir began with; None: the weights of its preset, or nobody knows."""
+    noted = workdir / INIT_FILE
+    text = noted.read_text() if noted.is_file() else ''
+    return Path(text) if text else None
+
+
+def read_run_config(workdir: Path) -> TrainConfig:
+    """The configuration of the run in a workdir.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    path = workdir / CONFIG_FILE
+    if not path.is_file():
+        raise ConfigError(f'no run to resume in {workdir}: it has no {CONFIG_FILE}')
+    return parse(TrainConfig, yaml.safe_load(path.read_text()))

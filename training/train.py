@@ -14,7 +14,7 @@ from depth_ros.whole_files import write_whole
 from training.allocator import keep_freed_memory
 from training.callbacks import BEST, LAST
 from training.config import TrainConfig
-from training.config.strict import parse, to_plain
+from training.config.strict import to_plain
 from training.data.module import prepare_data
 from training.export.model_folder import check_replaceable
 from training.feature_phase import FEATURES_FILE, FEATURES_FOLDER
@@ -23,12 +23,9 @@ from training.held_scale import forget_held_scale
 from training.judge import judge_model
 from training.progress import Progress
 from training.ranks import Ranks, launched_ranks
-from training.run import Run, RunPaths
+from training.run import CONFIG_FILE, INIT_FILE, Run, RunPaths, read_init, read_run_config
 from training.self_supervised_run import train_self_supervised
 from training.supervised_run import train_supervised
-
-CONFIG_FILE = 'config.yaml'
-INIT_FILE = 'init.txt'
 
 
 def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> None:
@@ -68,25 +65,6 @@ def run_training(config: TrainConfig, paths: RunPaths, progress: Progress) -> No
     if config.export.evaluate:
         report = paths.workdir / 'evaluation'
         judge_model(config, data, paths.out, paths.init, report, progress)
-
-
-def read_init(workdir: Path) -> Path | None:
-    """What the run in a workdir began with; None: the weights of its preset, or nobody knows."""
-    noted = workdir / INIT_FILE
-    text = noted.read_text() if noted.is_file() else ''
-    return Path(text) if text else None
-
-
-def read_run_config(workdir: Path) -> TrainConfig:
-    """The configuration of the run in a workdir.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    path = workdir / CONFIG_FILE
-    if not path.is_file():
-        raise ConfigError(f'no run to resume in {workdir}: it has no {CONFIG_FILE}')
-    return parse(TrainConfig, yaml.safe_load(path.read_text()))
 
 
 def _check_out(paths: RunPaths) -> None:

@@ -12,10 +12,10 @@ from training.held_scale import read_held_scale
 from training.initial import load_task_weights
 from training.progress import Progress
 from training.recipes.make import make_recipe
+from training.run import read_init, read_run_config
 from training.supervised_run import finish_supervised, load_supervised
 from training.tasks.self_supervised import SelfSupervisedTask
 from training.tasks.supervised import SupervisedTask
-from training.train import read_init, read_run_config
 
 
 def export_run(
