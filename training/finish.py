@@ -59,7 +59,7 @@ def finish(
         ModelError: the folder cannot be written, or a graph differs from torch.
     """
     task.eval()
-    unit, motion, source = 1.0, None, supervision_source(config)
+    unit, motion, source = 1.0, None, config.loss.scale_source
     networks = task.best_networks
     if networks.pose is not None:
         motions = predict_motions(task, judged_batches(config, data))
@@ -99,18 +99,6 @@ def _fitted_unit(
     if ways.known.sum() >= _ENOUGH_WAYS:
         return fit_unit(ways)
     return None if config.loss.warp_by_teacher else fit_unit(Ways.of(motions))
-
-
-def supervision_source(config: TrainConfig) -> str | None:
-    """What made the networks metric in training; None: nothing."""
-    loss = config.loss
-    if loss.depth > 0:
-        return 'depth truth'
-    if loss.stereo:
-        return 'stereo baseline'
-    if loss.uses_odometry:
-        return 'odometry'
-    return 'velocity' if loss.velocity > 0 else None
 
 
 def make_spec(

@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from depth_ros.errors import DepthRosError, ModelError
+from depth_ros.errors import ConfigError, DepthRosError, ModelError
 from depth_ros.model import Model, ScaleKind
 from depth_ros.whole_files import write_whole
+from training.callbacks import weights_of_run
 from training.data.batch import Batch
+from training.run import CONFIG_FILE, read_run_config
 from training.tasks.self_supervised import SelfSupervisedTask
 
 _FILE = 'held_scale.json'
@@ -58,34 +60,62 @@ def measure_log_depths(task: SelfSupervisedTask, batches: Iterable[Batch]) -> np
 def hold_scale(
     task: SelfSupervisedTask,
     batches: Iterable[Batch],
-    model: Path,
+    source: Path,
     min_depth: float,
     workdir: Path,
+    *,
+    needed: bool,
 ) -> None:
-    """Note the metres that a run begins with, if it begins with a metric model folder.
+    """Note the metres that a run begins with, if it begins with what is known to be metric.
 
     Args:
-        task: with the model's weights.
+        task: with the weights to begin with.
         batches: frames to compare at the end.
-        model: what the run begins with.
+        source: model folder or name, or workdir, that they are of.
         min_depth: of the networks' range in their unit.
         workdir: of the run, where the note is kept.
+        needed: whether nothing else can tell them at the end.
 
     Raises:
+        ConfigError: they are needed, and source is the workdir of a run whose model alone tells.
         DepthRosError: the note cannot be written.
     """
-    try:
-        spec = Model.load(model).spec
-    except ModelError:
-        return  # a checkpoint or official files, which do not tell
-    if spec.scale is not ScaleKind.METRIC:
+    known = _metres_of(source, needed)
+    if known is None:
         return
+    nearest_m, scale_source = known
     depths = measure_log_depths(task, batches)
-    held = HeldScale(spec.min_depth / min_depth, spec.scale_source, tuple(depths.tolist()))
+    held = HeldScale(nearest_m / min_depth, scale_source, tuple(depths.tolist()))
     try:
         write_whole(workdir / _FILE, json.dumps(asdict(held)))
     except OSError as error:
         raise DepthRosError(f'cannot write {workdir / _FILE}: {error.strerror}') from None
+
+
+def _metres_of(source: Path, needed: bool) -> tuple[float, str] | None:
+    """The nearest depth that networks answer in metres, and where these come from."""
+    if weights_of_run(source) is not None and (source / CONFIG_FILE).is_file():
+        return _metres_of_run(source, needed)
+    try:
+        spec = Model.load(source).spec
+    except ModelError:
+        return None  # a checkpoint or official files, which do not tell
+    return (spec.min_depth, spec.scale_source) if spec.scale is ScaleKind.METRIC else None
+
+
+def _metres_of_run(workdir: Path, needed: bool) -> tuple[float, str] | None:
+    """The same of a run, whose networks have their own unit until they are exported."""
+    config = read_run_config(workdir)
+    if config.loss.scale_source is not None:
+        return config.network.min_depth, config.loss.scale_source
+    fitted = config.export.odometry_scale and config.data.odometry_truth
+    if needed and (fitted or read_held_scale(workdir) is not None):
+        raise ConfigError(
+            f'{workdir} does not tell in what metres its model was exported, and '
+            f'export.hold_scale is true; give the model folder in its place, or set '
+            f'export.hold_scale=false'
+        )
+    return None
 
 
 def read_held_scale(workdir: Path) -> HeldScale | None:

@@ -30,9 +30,12 @@ def train_self_supervised(run: Run) -> None:
         load_features(task.feature_net, features)
     if paths.init is not None and run.last is None:
         load_initial(task, paths.init)
-        if config.export.hold_scale and ranks.is_first:
-            frames = judged_batches(config, data)
-            hold_scale(task, frames, paths.init, config.network.min_depth, paths.workdir)
+        if config.export.hold_scale and config.loss.scale_source is None and ranks.is_first:
+            frames, fits = judged_batches(config, data), config.export.odometry_scale
+            hold_scale(
+                task, frames, paths.init, config.network.min_depth, paths.workdir,
+                needed=not (fits and data.has_poses),
+            )  # fmt: skip
     task.start_means()
     pictures = Pictures(paths.workdir)
     fit(config, paths.workdir, task, module, LOG_FIELDS, [pictures], ranks, run.progress)

@@ -19,7 +19,8 @@ from depth_ros.errors import ConfigError
 from depth_ros.model import Model, ScaleKind
 from training.config import BagSource
 from training.config.presets import load_config
-from training.held_scale import HeldScale
+from training.config.strict import to_plain
+from training.held_scale import HeldScale, hold_scale, read_held_scale
 from training.model_settings import find_settings
 from training.tasks.self_supervised import SelfSupervisedTask
 
@@ -101,6 +102,53 @@ def test_held_metres_follow_the_networks_unit() -> None:
     drifted = before + np.log(1.25)
     drifted[0] = 7.0
     assert held.unit_of(drifted) == pytest.approx(2.0 / 1.25)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'source'),
+    [(('loss.velocity=0.05',), 'velocity'), (('loss.stereo=true',), 'stereo baseline')],
+)
+def test_metres_that_a_run_learnt_are_held_from_its_workdir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...], source: str
+) -> None:
+    begun = workdir_of(tmp_path / 'begun', *settings, 'network.min_depth=0.2')
+    assert held_from(begun, tmp_path, monkeypatch) == HeldScale(2.0, source, (0.0, 0.5))
+
+
+def test_metres_that_a_workdir_does_not_tell_are_not_lost_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = workdir_of(tmp_path / 'begun')
+    with pytest.raises(ConfigError, match='begun does not tell in what metres its model was expo'):
+        held_from(begun, tmp_path, monkeypatch)
+    # The odometry at hand will tell.
+    assert held_from(begun, tmp_path, monkeypatch, needed=False) is None
+    for setting in ('export.odometry_scale=false', 'data.odometry_truth=false'):
+        unknown = workdir_of(tmp_path / setting, setting)
+        assert held_from(unknown, tmp_path, monkeypatch) is None
+        (unknown / 'held_scale.json').write_text('{"unit_m": 2, "source": "x", "log_depths": []}')
+        with pytest.raises(ConfigError, match='give the model folder in its place'):
+            held_from(unknown, tmp_path, monkeypatch)
+
+
+def workdir_of(folder: Path, *settings: str) -> Path:
+    """What hold_scale looks at of an earlier run."""
+    config = load_config(TINY, settings, [BagSource(Path('b'))])
+    folder.mkdir()
+    (folder / 'config.yaml').write_text(yaml.safe_dump(to_plain(config)))
+    (folder / 'last.ckpt').touch()
+    return folder
+
+
+def held_from(
+    begun: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *, needed: bool = True
+) -> HeldScale | None:
+    """What a run notes whose networks answer no less than 0.1 of their unit."""
+    task = SelfSupervisedTask(load_config(TINY, (), [BagSource(Path('b'))]), 50.0, 10)
+    depths = np.array([0.0, 0.5])
+    monkeypatch.setattr('training.held_scale.measure_log_depths', lambda *_: depths)
+    hold_scale(task, [], begun, 0.1, folder, needed=needed)
+    return read_held_scale(folder)
 
 
 def parsed(*words: str) -> object:

@@ -128,3 +128,14 @@ class LossConfig:
     def trains_depth(self) -> bool:
         """Whether any term reaches the depth network."""
         return self.compares_views or self.depth > 0
+
+    @property
+    def scale_source(self) -> str | None:
+        """What makes the networks metric in training; None: nothing."""
+        if self.depth > 0:
+            return 'depth truth'
+        if self.stereo:
+            return 'stereo baseline'
+        if self.uses_odometry:
+            return 'odometry'
+        return 'velocity' if self.velocity > 0 else None

@@ -87,7 +87,7 @@ class ExportConfig:
         odometry_scale: fit one factor to the odometry of the bags, where the model is up to
             scale and there is odometry, and fold it into the graphs.
         hold_scale: where nothing else makes the model metric, and the run began with a metric
-            model folder, keep its metres.
+            model folder, or the workdir of a run that learnt metres, keep these metres.
         weights: keep the weights beside the graphs, so that the model can be fine-tuned.
         evaluate: measure the exported model on the validation frames.
     """
