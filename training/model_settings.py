@@ -31,6 +31,15 @@ def save_settings(config: TrainConfig, model_folder: Path) -> None:
         ) from None
 
 
+def find_folder(model: Path) -> Path:
+    """What is named, as it is; of a model named without its folder, that.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    return model if model.exists() else Model.load(model).path
+
+
 def find_settings(model: Path) -> Path:
     """The preset that says how a model was trained: in its folder, or its run's workdir.
 

@@ -102,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         from training.config import BagTruth
         from training.config.presets import load_config
+        from training.model_settings import find_folder
         from training.train import RunPaths, read_run_config, run_training
     except ImportError as error:
         raise DepthRosError(
@@ -133,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
         changes = None
         if args.refine is not None:
             changes = find_preset('refine')
-            features = features or preset.parent
+            features = features or find_folder(args.refine)
         overrides = list(args.overrides)
         if features is not None:
             overrides.append(f'features.init={features.absolute()}')

@@ -6,6 +6,7 @@ import shutil
 from argparse import ArgumentParser
 from pathlib import Path
 
+import graphs
 import numpy as np
 import pytest
 import torch
@@ -17,7 +18,7 @@ from depth_ros.cli import train as verb
 from depth_ros.cli.main import main
 from depth_ros.errors import ConfigError
 from depth_ros.model import Model, ScaleKind
-from training.config import BagSource
+from training.config import BagSource, TrainConfig
 from training.config.presets import load_config
 from training.config.strict import to_plain
 from training.held_scale import HeldScale, hold_scale, read_held_scale
@@ -155,6 +156,22 @@ def parsed(*words: str) -> object:
     parser = ArgumentParser()
     verb.add_arguments(parser)
     return parser.parse_args(['--out', 'x', *words])
+
+
+@pytest.mark.parametrize('settings', [(), ('--preset', str(TINY)), ('--method', 'featdepth')])
+@pytest.mark.parametrize('named', [False, True])
+def test_features_are_those_of_the_model_whatever_preset_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...], named: bool
+) -> None:
+    graphs.write_model(tmp_path / 'models/mine', graphs.spec())
+    shutil.copy(TINY, tmp_path / 'models/mine/training.yaml')
+    monkeypatch.setenv('DEPTH_ROS_MODELS', str(tmp_path / 'models'))
+    monkeypatch.chdir(tmp_path)
+    begun: list[TrainConfig] = []
+    monkeypatch.setattr('training.train.run_training', lambda config, *_: begun.append(config))
+    model = 'mine' if named else 'models/mine'
+    assert main(['train', '--bag', 'b', '--out', 'm', '--refine', model, *settings]) == 0
+    assert begun[0].features.init == tmp_path / 'models/mine'
 
 
 def test_a_method_is_the_preset_of_its_name(capsys: pytest.CaptureFixture) -> None:
