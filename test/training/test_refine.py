@@ -76,6 +76,15 @@ def test_settings_of_a_model_are_found_beside_it_or_in_its_run(model: Path) -> N
     assert yaml.safe_load(find_settings(model).read_text())['bags'] == []
 
 
+@pytest.mark.parametrize('temporal', ['true', 'false'])
+def test_a_model_that_learnt_from_a_pair_is_refined_with_one_camera(
+    tmp_path: Path, temporal: str
+) -> None:
+    begun = workdir_of(tmp_path / 'begun', 'loss.stereo=true', f'loss.temporal={temporal}')
+    config = load_config(find_settings(begun), changes=REFINE)
+    assert (config.loss.stereo, config.loss.temporal) == (False, True)
+
+
 def test_a_model_that_does_not_tell_its_settings_wants_a_preset(
     model: Path, tmp_path: Path
 ) -> None:
