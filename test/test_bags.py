@@ -112,10 +112,6 @@ def test_depth_and_poses(bag):
     trajectory = read_trajectory(bag, '/odom')
     np.testing.assert_allclose(trajectory.world_T_cam, [pose(i) for i in range(8)])
     assert (trajectory.frame_id, trajectory.child_frame_id) == ('world', 'optical')
-    np.testing.assert_allclose(trajectory.at(stamp(3) + 4, 10), pose(3))
-    assert trajectory.at(stamp(3) + 11, 10) is None
-    assert trajectory.at(stamp(-5), 10) is None
-    assert trajectory.at(stamp(50), 10) is None
 
 
 @pytest.mark.parametrize(

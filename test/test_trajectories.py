@@ -6,16 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
+from depth_ros.bags import Trajectory
 from depth_ros.evaluation.alignment import Alignment, align, scale_about_first, umeyama
 from depth_ros.evaluation.motion_scores import make_pairing, path_scores
 from depth_ros.evaluation.trajectories import (
     chain_motions,
-    covered_by,
     direction_errors_deg,
     invert_poses,
     kitti_segment_errors,
     path_length,
-    poses_at,
     position_error,
     relative_error,
     relative_motions,
@@ -276,18 +275,22 @@ def test_stationary_drift_counts_only_the_standstill():
     assert stationary_drift(predicted, make_straight_path(15)) is None
 
 
+def trajectory(stamps_ns, world_T_cam=None) -> Trajectory:
+    poses = make_straight_path(len(stamps_ns)) if world_T_cam is None else world_T_cam
+    return Trajectory(np.asarray(stamps_ns, np.int64), poses, 'world', 'camera')
+
+
 def test_frames_are_covered_within_the_tolerance():
-    stamps, others = np.array([0, 9, 15, 40, 100]), np.array([1, 10, 21, 44])
-    assert covered_by(stamps, others, tolerance_ns=5).tolist() == [0, 1, 2, 3]
-    assert covered_by(stamps, others, tolerance_ns=4).tolist() == [0, 1, 3]
-    assert covered_by(stamps, others[:0], 5).tolist() == []
+    stamps, path = np.array([0, 9, 15, 40, 100]), trajectory([1, 10, 21, 44])
+    assert path.near(stamps, tolerance_ns=5).tolist() == [0, 1, 2, 3]
+    assert path.near(stamps, tolerance_ns=4).tolist() == [0, 1, 3]
 
 
 def test_covered_frames_equal_exhaustive_search():
     rng = np.random.default_rng(0)
     stamps, others = rng.integers(0, 10_000, 60), np.sort(rng.integers(0, 10_000, 40))
     distance = np.abs(stamps[:, None] - others).min(axis=1)
-    covered = covered_by(stamps, others, tolerance_ns=80)
+    covered = trajectory(others).near(stamps, tolerance_ns=80)
     assert 0 < len(covered) < 60
     assert covered.tolist() == np.flatnonzero(distance <= 80).tolist()
 
@@ -296,18 +299,18 @@ def test_a_path_of_few_poses_does_not_stand_still_between_them():
     period_ns = 33_333_333
     frames = np.arange(0, 30 * period_ns, period_ns // 2)  # twice as many as the path has poses
     path = make_straight_path(31)
-    between = poses_at(frames, np.arange(31) * period_ns, path)
+    between = trajectory(np.arange(31) * period_ns, path).at(frames)
     np.testing.assert_allclose(between[:, 2, 3], frames / period_ns)
     assert stationary_drift(between, between) is None
 
 
 def test_poses_at_their_own_stamps_are_those_of_the_path_and_its_ends_are_held():
     path, stamps = make_path(frames=4), np.array([10, 20, 50, 60])
-    np.testing.assert_array_equal(poses_at(stamps, stamps, path), path)
-    np.testing.assert_array_equal(poses_at(np.array([3, 99]), stamps, path), path[[0, -1]])
-    np.testing.assert_array_equal(
-        poses_at(np.array([3, 99]), stamps[:1], path[:1]), path[[0, 0]])
-    halfway = poses_at(np.array([15]), stamps, path)[0]
+    whole, ends = trajectory(stamps, path), np.array([3, 99])
+    np.testing.assert_array_equal(whole.at(stamps), path)
+    np.testing.assert_array_equal(whole.at(ends), path[[0, -1]])
+    np.testing.assert_array_equal(trajectory(stamps[:1], path[:1]).at(ends), path[[0, 0]])
+    halfway = whole.at(np.array([15]))[0]
     turns = [invert_poses(path[0]) @ halfway, invert_poses(halfway) @ path[1]]
     first, second = (rotation_angles_deg(turn[:3, :3]) for turn in turns)
     assert first == pytest.approx(second)

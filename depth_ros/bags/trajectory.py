@@ -12,6 +12,7 @@ from depth_ros.bags.static_transforms import read_static_transforms
 from depth_ros.errors import BagError, MessageError
 from depth_ros.frame_links import plain_frame
 from depth_ros.messages import pose_to_matrix, stamp_ns
+from depth_ros.se3 import interpolated
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +20,7 @@ class Trajectory:
     """Poses over time.
 
     Attributes:
-        stamps_ns: increasing, int64 [N].
+        stamps_ns: increasing, int64 [N], at least one.
         world_T_cam: poses of the child frame, float64 [N,4,4].
         frame_id: of the world.
         child_frame_id: whose poses they are; '' where the message does not say.
@@ -30,14 +31,31 @@ class Trajectory:
     frame_id: str
     child_frame_id: str
 
-    def at(self, stamp_ns: int, tolerance_ns: int) -> np.ndarray | None:
-        """The pose nearest in time, float64 [4,4]; None where none is within the tolerance."""
-        after = int(np.searchsorted(self.stamps_ns, stamp_ns))
-        near = [i for i in (after - 1, after) if 0 <= i < len(self.stamps_ns)]
-        index = min(near, key=lambda i: abs(int(self.stamps_ns[i]) - stamp_ns))
-        if abs(int(self.stamps_ns[index]) - stamp_ns) > tolerance_ns:
-            return None
-        return self.world_T_cam[index]
+    def near(self, stamps_ns: np.ndarray, tolerance_ns: int) -> np.ndarray:
+        """Indices of the stamps [n] that a pose is at most the tolerance before or after."""
+        after = np.searchsorted(self.stamps_ns, stamps_ns)
+        before = np.maximum(after - 1, 0)
+        after = np.minimum(after, len(self.stamps_ns) - 1)
+        away_ns = np.minimum(np.abs(stamps_ns - self.stamps_ns[before]),
+                             np.abs(stamps_ns - self.stamps_ns[after]))
+        return np.flatnonzero(away_ns <= tolerance_ns)
+
+    def at(self, stamps_ns: np.ndarray) -> np.ndarray:
+        """The poses [n,4,4] at stamps [n].
+
+        Between two poses they are interpolated: the nearest one would let a path that is sampled
+        more slowly than its frames stand still and leap. Before and after the path its ends are
+        held.
+        """
+        after = np.searchsorted(self.stamps_ns, stamps_ns).clip(max=len(self.stamps_ns) - 1)
+        before = np.maximum(after - 1, 0)
+        start, end = self.stamps_ns[before], self.stamps_ns[after]
+        shares = ((stamps_ns - start) / np.maximum(end - start, 1)).clip(0.0, 1.0)
+        ends = self.world_T_cam[after]
+        poses = np.where((shares < 1.0)[:, None, None], self.world_T_cam[before], ends)
+        for index in np.flatnonzero((shares > 0.0) & (shares < 1.0)):
+            poses[index] = interpolated(poses[index], ends[index], float(shares[index]))
+        return poses
 
     def caveat(self, camera_frame: str) -> str:
         """For people: where these are not the poses of the camera whose images name that frame.

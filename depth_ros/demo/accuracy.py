@@ -15,9 +15,7 @@ from depth_ros.evaluation.depth_scores import DepthScorer, DepthScores, TrueFram
 from depth_ros.evaluation.protocol import DepthProtocol
 from depth_ros.evaluation.trajectories import (
     PositionError,
-    covered_by,
     path_length,
-    poses_at,
     position_error,
 )
 from depth_ros.evaluation.truth import STAMP_TOLERANCE_NS, NearestInTime
@@ -78,11 +76,11 @@ def path_accuracy(scene: Scene, answers: Answers, spec: ModelSpec) -> PathAccura
         return None
     truth = read_trajectory(scene.bag, scene.odometry_topic, scene.camera_frame)
     stamps_ns = np.array(sorted(answers.odom_T_base), np.int64)
-    stamps_ns = stamps_ns[covered_by(stamps_ns, truth.stamps_ns, STAMP_TOLERANCE_NS)]
+    stamps_ns = stamps_ns[truth.near(stamps_ns, STAMP_TOLERANCE_NS)]
     if len(stamps_ns) < MIN_POSES:
         return None
     ours = np.stack([answers.odom_T_base[int(one)] @ DEFAULT_BASE_T_CAM for one in stamps_ns])
-    theirs = poses_at(stamps_ns, truth.stamps_ns, truth.world_T_cam)
+    theirs = truth.at(stamps_ns)
     metric = spec.scale is ScaleKind.METRIC
     kinds = (*((Alignment.SE3,) if metric else ()), Alignment.SCALE, Alignment.SIM3)
     best = align(ours, theirs, kinds[0])

@@ -15,7 +15,6 @@ from depth_ros.evaluation.mask_scores import MaskScorer
 from depth_ros.evaluation.motion_scores import MotionEvaluation, evaluate_motion, make_pairing
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.results import Latency, Paths
-from depth_ros.evaluation.trajectories import covered_by, poses_at
 from depth_ros.evaluation.truth import STAMP_TOLERANCE_NS
 from depth_ros.model import ModelSpec, ScaleKind
 from depth_ros.offline import OdometryFeed
@@ -87,7 +86,7 @@ class ModelRun:
             return None, None
         stamps_ns = np.array([stretch[index].stamp_ns for index in ours])
         predicted = np.stack([stretch[index].world_T_cam for index in ours])
-        true = poses_at(stamps_ns, truth.stamps_ns, truth.world_T_cam)
+        true = truth.at(stamps_ns)
         alignment = Alignment.SE3 if self._has_metres else Alignment.SIM3
         pairing = make_pairing(stamps_ns, spec.motion.interval_s, alignment)
         aligned = align(predicted, true, alignment).apply_to_poses(predicted)
@@ -116,7 +115,7 @@ class ModelRun:
         longest = Counter(stretch for stretch, _ in placed).most_common(1)[0][0]
         stretch = [state for (own, _), state in placed.items() if own == longest]
         stamps_ns = np.array([state.stamp_ns for state in stretch])
-        return stretch, covered_by(stamps_ns, truth.stamps_ns, STAMP_TOLERANCE_NS)
+        return stretch, truth.near(stamps_ns, STAMP_TOLERANCE_NS)
 
 
 def _stretch(state: OdometryState) -> tuple[int, int]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from depth_ros.evaluation.alignment import Alignment, align
-from depth_ros.se3 import interpolated
 
 KITTI_SEGMENTS_M = (100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 800.0)
 
@@ -57,39 +56,6 @@ class SnippetError:
     snippets: int
     mean: float
     std: float
-
-
-def covered_by(stamps_ns: np.ndarray, other_stamps_ns: np.ndarray,
-               tolerance_ns: int) -> np.ndarray:
-    """Return the indices of the stamps [N] that one of the other, sorted stamps [M] is close to.
-
-    Close: within the tolerance, before or after.
-    """
-    if len(other_stamps_ns) == 0:
-        return np.empty(0, np.int64)
-    after = np.searchsorted(other_stamps_ns, stamps_ns)
-    before = np.maximum(after - 1, 0)
-    after = np.minimum(after, len(other_stamps_ns) - 1)
-    away_ns = np.minimum(np.abs(stamps_ns - other_stamps_ns[before]),
-                         np.abs(stamps_ns - other_stamps_ns[after]))
-    return np.flatnonzero(away_ns <= tolerance_ns)
-
-
-def poses_at(stamps_ns: np.ndarray, pose_stamps_ns: np.ndarray,
-             world_T_cam: np.ndarray) -> np.ndarray:
-    """Return the poses [n, 4, 4] at stamps [n] of a path [N, 4, 4] with sorted stamps [N].
-
-    Between two poses they are interpolated: the nearest one would let a path that is sampled more
-    slowly than its frames stand still and leap. Before and after the path its ends are held.
-    """
-    after = np.searchsorted(pose_stamps_ns, stamps_ns).clip(max=len(pose_stamps_ns) - 1)
-    before = np.maximum(after - 1, 0)
-    start, end = pose_stamps_ns[before], pose_stamps_ns[after]
-    shares = ((stamps_ns - start) / np.maximum(end - start, 1)).clip(0.0, 1.0)
-    poses = np.where((shares < 1.0)[:, None, None], world_T_cam[before], world_T_cam[after])
-    for index in np.flatnonzero((shares > 0.0) & (shares < 1.0)):
-        poses[index] = interpolated(poses[index], world_T_cam[after[index]], float(shares[index]))
-    return poses
 
 
 def invert_poses(a_T_b: np.ndarray) -> np.ndarray:

@@ -8,7 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import quiet
-from recordings import CAMERA, forward_pose, grey_image, stamp_of, true_depth, write_recording
+from recordings import (
+    CAMERA,
+    PERIOD_NS,
+    forward_pose,
+    grey_image,
+    rewrite,
+    stamp_of,
+    true_depth,
+    write_recording,
+)
 
 from depth_ros import bag_messages, bags
 from depth_ros.camera import CameraModel, Intrinsics, Rectifier
@@ -30,6 +39,23 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def settings(bag: Path, fit: Fit = Fit.LETTERBOX, **source: int) -> CacheSettings:
     return CacheSettings(BagSource(bag, **source), 64, 32, fit)
+
+
+def test_poses_between_those_of_odometry_are_interpolated(bag: Path, tmp_path: Path) -> None:
+    """Odometry comes when it comes: the nearest pose is 20 ms late for all of these frames."""
+    late_ns = 20_000_000
+    added = [
+        ('/truth', stamp_of(i) + late_ns, bag_messages.odometry(
+            stamp_of(i) + late_ns, 'world', 'camera', forward_pose(i + late_ns / PERIOD_NS)))
+        for i in range(FRAMES)
+    ]  # fmt: skip
+    late = rewrite(
+        tmp_path / 'late', bag, lambda t, _, m: None if t == '/truth' else m, odometry=added
+    )
+    cache = open_cache(settings(late), tmp_path / 'caches', quiet)
+    assert cache.world_T_cam is not None
+    for i in range(1, FRAMES):
+        np.testing.assert_allclose(cache.world_T_cam[i], forward_pose(i), atol=1e-9)
 
 
 @pytest.mark.parametrize('fit', list(Fit))

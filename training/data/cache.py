@@ -31,7 +31,7 @@ from training.data.cached_frame import CachedFrame, nearest, sync
 from training.data.partner import PARTNER_FILE, write_partners
 from training.progress import Progress
 
-FORMAT = 5
+FORMAT = 6
 TOLERANCE_NS = 25_000_000
 """Truth belongs to an image when its stamp is at most this far away."""
 
@@ -375,9 +375,11 @@ def _read_poses(
             f'{topic} tells the pose of {body!r}, which /tf_static does not connect with '
             f'{camera_frame!r}'
         )
-    poses = [trajectory.at(frame.stamp_ns, TOLERANCE_NS) for frame in frames]
-    unknown = np.full((4, 4), np.nan)
-    return np.stack([unknown if pose is None else pose for pose in poses]), ''
+    stamps_ns = np.array([frame.stamp_ns for frame in frames])
+    known = trajectory.near(stamps_ns, TOLERANCE_NS)
+    poses = np.full((len(frames), 4, 4), np.nan)
+    poses[known] = trajectory.at(stamps_ns[known])
+    return poses, ''
 
 
 def _values(k: Intrinsics) -> tuple[float, float, float, float]:
