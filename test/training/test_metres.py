@@ -364,11 +364,15 @@ class TestConfig:
             ({'temporal': False, 'stereo': True, 'velocity': 0.05}, 'need loss.temporal: true'),
             ({'photometric': 0.0, 'depth': 1.0, 'velocity': 0.1}, 'reaches depth through'),
             ({'photometric': 0.0, 'depth': 1.0, 'stereo': True}, 'loss.stereo needs'),
+            ({'photometric': 0.0, 'depth': 1.0, 'coarse': 0.5}, 'loss.coarse 0.5 needs'),
             ({'velocity': -1.0}, 'loss.velocity -1.0 must be 0 or more'),
             ({'first_order': False}, 'loss.smoothness has nothing to ask'),
         ):
             with pytest.raises(ConfigError, match=text):
                 LossConfig(**values)
+
+    def test_coarse_images_are_compared_beside_features_alone_too(self) -> None:
+        assert LossConfig(photometric=0.0, feature_metric=1e-3, coarse=0.5).compares_views
 
     def test_who_needs_neighbours(self) -> None:
         assert LossConfig().needs_neighbours

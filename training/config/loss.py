@@ -28,8 +28,10 @@ class LossConfig:
         feature_metric: the same minimum over learnt features, which have a gradient on plain
             surfaces too (FeatDepth); see the section features.
         coarse: the photometric error on shrunk images beside it, without automask: widens the
-            motions that can be learnt from (not in the paper).
-        smoothness: edge-aware smoothness of disparity; halved with every scale.
+            motions that can be learnt from (not in the paper). Needs photometric or
+            feature_metric.
+        smoothness: edge-aware smoothness of disparity; halved with every scale, and multiplied by
+            photometric too: without that it is not asked for.
         smoothness_edges: how much edges of the image allow edges of disparity.
         first_order: ask first differences of disparity to be small: surfaces that face the camera.
         second_order: ask second differences to be small (FeatDepth asks both): planes of any
@@ -98,6 +100,11 @@ class LossConfig:
         require(
             self.velocity == 0 or self.compares_views,
             'loss.velocity reaches depth through loss.photometric, which is 0',
+        )
+        require(
+            self.coarse == 0 or self.compares_views,
+            f'loss.coarse {self.coarse} needs loss.photometric or loss.feature_metric above 0: '
+            f'nothing else compares views; set one of them, or loss.coarse=0',
         )
         require(
             not self.stereo or self.compares_views,
