@@ -20,13 +20,14 @@ from training.fitting import fit
 from training.model_settings import save_settings
 from training.progress import Progress
 from training.recipes.make import make_recipe
-from training.run import Run
+from training.run import CONFIG_FILE, Run, read_init, read_run_config
 from training.samples import render_samples
 from training.state_files import read_weights_file
 from training.tasks.supervised import SupervisedTask
 from training.weights import read_weights, save_weights
 
 _NET, _MEAN = 'net.', 'mean.mean.'
+_METRES, _NO_METRES = (ScaleKind.METRIC, 'depth truth'), (ScaleKind.UP_TO_SCALE, 'none')
 
 
 def train_supervised(run: Run) -> None:
@@ -165,11 +166,25 @@ def _spec(
 def scale_of(
     config: TrainConfig, data: TrainingData, init: Path | None
 ) -> tuple[ScaleKind, str]:
-    """Where metres come from; a phase that learns no depth leaves those of its model."""
-    is_run = init is not None and (init.is_file() or weights_of_run(init) is not None)
-    if not config.truths and init is not None and not is_run:
-        spec = Model.load(init).spec
-        return spec.scale, spec.scale_source
-    if data.learns_metres:
-        return ScaleKind.METRIC, 'depth truth'
-    return ScaleKind.UP_TO_SCALE, 'none'
+    """Where metres come from; a phase that learns no depth leaves those of what it began with."""
+    if not config.truths:
+        return _scale_of_source(init)
+    return _METRES if data.learns_metres else _NO_METRES
+
+
+def _scale_of_source(source: Path | None) -> tuple[ScaleKind, str]:
+    """Where the metres of weights come from that are a model's, a run's, or official ones."""
+    if source is None:
+        return _NO_METRES  # random weights answer none
+    workdir = source.parent if source.is_file() else source
+    if (workdir / CONFIG_FILE).is_file() and weights_of_run(workdir) is not None:
+        config = read_run_config(workdir)
+        if not config.truths:
+            return _scale_of_source(read_init(workdir))
+        truths = {bag.truth for bag in config.bags} & config.truths
+        return _METRES if any(truth.is_metric for truth in truths) else _NO_METRES
+    if source.is_file():
+        # Official weights are metric; a checkpoint away from its run does not tell.
+        return _NO_METRES if source.suffix == '.ckpt' else _METRES
+    spec = Model.load(source).spec
+    return spec.scale, spec.scale_source

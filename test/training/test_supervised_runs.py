@@ -12,6 +12,7 @@ import graphs
 import numpy as np
 import pytest
 import torch
+import yaml
 from depth_pro_runs import SMALL, TINY, train
 from helpers import quiet
 from rendered_frames import CAMERA
@@ -34,6 +35,7 @@ from depth_ros.pipeline import DepthPipeline
 from training.callbacks import BEST, LAST
 from training.config import BagSource, BagTruth, TrainConfig
 from training.config.presets import load_config
+from training.config.strict import to_plain
 from training.data import augment
 from training.data.batch import TARGET
 from training.data.module import FrameDataModule, prepare_data
@@ -156,8 +158,44 @@ def test_the_field_of_view_leaves_the_metres_of_its_model(
     spec = graphs.spec(motion=None, scale=scale, scale_source=source)
     begun = graphs.write_model(tmp_path / 'begun', spec)
     assert scale_of(config, data, begun.path) == (scale, source)
-    # Weights of an official file are those of metres.
-    assert scale_of(config, data, None) == (ScaleKind.METRIC, 'depth truth')
+    # Weights of an official file are those of metres, random ones are not.
+    (tmp_path / 'official.pt').touch()
+    metres = (ScaleKind.METRIC, 'depth truth')
+    assert scale_of(config, data, tmp_path / 'official.pt') == metres
+    assert scale_of(config, data, None) == (ScaleKind.UP_TO_SCALE, 'none')
+
+
+@pytest.mark.parametrize(
+    ('truth', 'expected'),
+    [
+        (BagTruth.RENDERED, (ScaleKind.METRIC, 'depth truth')),
+        (BagTruth.MEASURED_RELATIVE, (ScaleKind.UP_TO_SCALE, 'none')),
+    ],
+)
+def test_the_field_of_view_leaves_the_metres_of_its_run(
+    bag: Path, cache: Path, tmp_path: Path, truth: BagTruth, expected: tuple[ScaleKind, str]
+) -> None:
+    first = workdir_of(tmp_path / 'first', configure(bag, cache, 'run.monitor=loss', truth=truth))
+    config = configure(
+        bag, cache, 'depth_pro.phase=field-of-view', 'depth_pro.network.fov_head=true',
+        'run.monitor=loss', truth=BagTruth.MEASURED,
+    )  # fmt: skip
+    data = prepare_data(config, quiet)
+    # Of one that went on with the field of view, too, and of either's checkpoint.
+    second = workdir_of(tmp_path / 'second', config, first)
+    for begun in (first, first / BEST, second, second / BEST):
+        assert scale_of(config, data, begun) == expected
+    shutil.copy(first / BEST, tmp_path / BEST)
+    assert scale_of(config, data, tmp_path / BEST) == (ScaleKind.UP_TO_SCALE, 'none')
+
+
+def workdir_of(folder: Path, config: TrainConfig, init: Path | None = None) -> Path:
+    """What a run leaves that says how it was made."""
+    folder.mkdir()
+    (folder / 'config.yaml').write_text(yaml.safe_dump(to_plain(config)))
+    (folder / 'init.txt').write_text('' if init is None else str(init))
+    (folder / BEST).touch()
+    return folder
 
 
 def test_steps_of_the_field_of_view_cost_what_validation_says(bag: Path, cache: Path) -> None:
