@@ -400,6 +400,43 @@ def test_stamped_poses_are_a_trajectory_too(tmp_path):
     np.testing.assert_allclose(trajectory.world_T_cam, [pose(i) for i in range(3)], atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ('kinds', 'found'),
+    [
+        ({'/odom': build.ODOMETRY, '/goal_pose': build.POSE}, '/odom'),
+        ({'/odom': build.ODOMETRY, '/mocap/pose': build.POSE}, '/odom'),
+        ({'/pose': build.POSE, '/move_base_simple/goal': build.POSE}, '/pose'),
+        ({'/pose': build.POSE, '/desired/odom': build.ODOMETRY}, '/pose'),
+        ({'/reference/odom': build.ODOMETRY}, '/reference/odom'),
+        ({'/goal_pose': build.POSE, '/mavros/setpoint_position/local': build.POSE}, None),
+    ],
+)
+def test_odometry_is_found_before_poses_and_never_goals(tmp_path, kinds, found):
+    with BagWriter(tmp_path / 'bag') as writer:
+        for topic, kind in kinds.items():
+            message = (
+                build.pose_stamped(stamp(0), 'map', pose(0)) if kind == build.POSE
+                else build.odometry(stamp(0), 'odom', 'base_link', pose(0))
+            )  # fmt: skip
+            writer.write(topic, kind, stamp(0), message)
+    with BagReader(tmp_path / 'bag') as reader:
+        assert find_odometry_topic(reader) == found
+        for topic in kinds:
+            assert find_odometry_topic(reader, topic) == topic
+
+
+def test_several_measured_odometries_are_a_choice(tmp_path):
+    with BagWriter(tmp_path / 'bag') as writer:
+        for topic in ('/wheels/odom', '/lidar/odom', '/goal_odom'):
+            message = build.odometry(stamp(0), 'odom', 'base_link', pose(0))
+            writer.write(topic, build.ODOMETRY, stamp(0), message)
+    with (
+        BagReader(tmp_path / 'bag') as reader,
+        pytest.raises(BagError, match=r'2 odometry topics.*: /lidar/odom, /wheels/odom$'),
+    ):
+        find_odometry_topic(reader)
+
+
 def write_badly(path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: object) -> None:
         raise error

@@ -156,6 +156,7 @@ def test_measurements_are_found_before_poses_and_never_commands(tmp_path: Path) 
         value = bag_messages.twist_stamped(stamp_of(0), BODY, twist())
         pose = bag_messages.pose_stamped(stamp_of(0), 'map', forward_pose(0))
         bag.write('/cmd_vel', bag_messages.TWIST, stamp_of(0), value)
+        bag.write('/goal_pose', bag_messages.POSE, stamp_of(0), pose)
         bag.write('/pose', bag_messages.POSE, stamp_of(0), pose)
     with BagReader(tmp_path / 'bag') as reader:
         assert find_velocity_topic(reader) == '/pose'

@@ -23,7 +23,10 @@ _TRANSPORTS = ('/compressed', '/compressedDepth')
 _DEPTH_ENCODINGS = ('16UC1', '32FC1', 'mono16')
 # Parts of names of image topics that are no pictures for a person.
 _NOT_A_PICTURE = re.compile(r'depth|disparity|confidence|mask|label|segment|costmap', re.I)
-_COMMAND = re.compile(r'cmd|command|reference|desired', re.I)
+# Parts of names of topics that tell where somebody wants to be, not where he is.
+_COMMAND = re.compile(r'cmd|command|desired|goal|setpoint|target|waypoint', re.I)
+# A reference is what a controller follows where it is a velocity, and often the truth of a path.
+_VELOCITY_COMMAND = re.compile(f'{_COMMAND.pattern}|reference', re.I)
 
 
 @dataclass(frozen=True)
@@ -113,14 +116,18 @@ def find_cloud_topic(reader: BagReader, name: str | None = None) -> str | None:
 def find_odometry_topic(reader: BagReader, name: str | None = None) -> str | None:
     """The topic of nav_msgs/Odometry or geometry_msgs/PoseStamped; None where there is none.
 
+    Odometry before poses; goals and other commands were not measured.
+
     Raises:
         BagError: the given name is not there, or there are several and none was given.
     """
-    found = _of_type(reader, (ODOMETRY, POSE))
     if name is not None:
-        return _named(reader, found, name, 'odometry')
-    names = [topic.name for topic in found]
-    return _only(reader, names, 'odometry', '--odometry or --scale-odometry') if names else None
+        return _named(reader, _of_type(reader, (ODOMETRY, POSE)), name, 'odometry')
+    for kind in (ODOMETRY, POSE):
+        names = [t.name for t in _of_type(reader, (kind,)) if not _COMMAND.search(t.name)]
+        if names:
+            return _only(reader, names, 'odometry', '--odometry or --scale-odometry')
+    return None
 
 
 def find_velocity_topic(reader: BagReader, name: str | None = None) -> str | None:
@@ -136,7 +143,7 @@ def find_velocity_topic(reader: BagReader, name: str | None = None) -> str | Non
         every = [kind for group in kinds for kind in group]
         return _named(reader, _of_type(reader, every), name, 'velocity')
     for group in kinds:
-        names = [t.name for t in _of_type(reader, group) if not _COMMAND.search(t.name)]
+        names = [t.name for t in _of_type(reader, group) if not _VELOCITY_COMMAND.search(t.name)]
         if names:
             return _only(reader, names, 'velocity', '--velocity')
     return None
