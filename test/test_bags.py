@@ -320,6 +320,42 @@ def test_one_latched_camera_info_serves_all_images_of_its_size(tmp_path):
     assert len(list(read_frames(tmp_path / 'bag', TOPICS))) == 30
 
 
+@pytest.mark.parametrize('storage', list(Storage))
+def test_camera_info_that_first_comes_late_serves_the_images_before_it(storage, tmp_path):
+    """At 1 Hz beside images at 30 Hz, other ones from the second on."""
+    with BagWriter(tmp_path / 'bag', storage) as writer:
+        for index in range(60):
+            image = build.image(stamp(index), 'optical', picture(index), 'rgb8')
+            writer.write(TOPICS.image, build.IMAGE, stamp(index), image)
+            if index in (21, 51):
+                info = build.camera_info(
+                    stamp(index) + 77, 'optical', make_intrinsics(32, 24, 19.0 + index)
+                )
+                writer.write(TOPICS.camera_info, build.CAMERA_INFO, stamp(index) + 77, info)
+    focal_lengths = [f.camera.k[0] for f in read_frames(tmp_path / 'bag', TOPICS)]
+    assert focal_lengths[:30] == 30 * [40.0]
+    assert focal_lengths[51:] == 9 * [70.0]
+    some = read_frames(tmp_path / 'bag', TOPICS, Selection(0, 3))
+    assert [f.camera.k[0] for f in some] == 3 * [40.0]
+
+
+def test_each_image_waits_for_its_own_camera_info_though_one_is_known(tmp_path):
+    """Recorded some images after those that they belong to, which begin before them."""
+    with BagWriter(tmp_path / 'bag') as writer:
+        for index in range(12):
+            if index < 8:
+                image = build.image(stamp(index), 'optical', picture(index), 'rgb8')
+                writer.write(TOPICS.image, build.IMAGE, stamp(index), image)
+            if index >= 4:
+                own = index - 4
+                info = build.camera_info(
+                    stamp(own), 'optical', make_intrinsics(32, 24, 40.0 + own)
+                )
+                writer.write(TOPICS.camera_info, build.CAMERA_INFO, stamp(index) + 1, info)
+    frames = read_frames(tmp_path / 'bag', TOPICS)
+    assert [f.camera.k[0] for f in frames] == [40.0 + index for index in range(8)]
+
+
 def write_infos(path, *frame_ids):
     """Images in frame `optical`, after camera_info in frames of a focal length each."""
     with BagWriter(path) as writer:

@@ -133,6 +133,10 @@ def read_frames(
     waiting: deque[tuple[int, Any]] = deque()
     index, start_ns = -1, 0
     with BagReader(path) as reader:
+        # One that comes now and then may first come after more images than are kept waiting.
+        first_info = reader.first(topics.camera_info)
+        if first_info is not None:
+            infos.store(first_info)
         for topic, _, message in reader.messages([topics.image, topics.camera_info]):
             if topic == topics.camera_info:
                 infos.store(message)
