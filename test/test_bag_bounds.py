@@ -7,15 +7,18 @@ import subprocess
 import sys
 
 import lz4.frame
+import numpy as np
 import pytest
 import recordings
-from rosbags.rosbag2 import storage_mcap
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, storage_mcap
 
+from depth_ros import bag_messages as build
 from depth_ros.bags import BagReader, read_frames
 from depth_ros.bags.bounds import LARGEST_CHUNK_BYTES, unpack_lz4, unpack_zstd, zstd
 from depth_ros.bags.topics import CameraTopics
 from depth_ros.bags.writer import Storage
 from depth_ros.errors import BagError, DepthRosError
+from depth_ros.messages import image_to_rgb
 
 TOPICS = CameraTopics('/image', '/camera_info')
 BOMB_BYTES = 1 << 28
@@ -68,10 +71,8 @@ def test_a_chunk_that_lies_is_a_damaged_bag(tmp_path, compression, claimed):
         read_all(path)
 
 
-def test_a_message_that_the_file_computes_is_not_computed(tmp_path):
-    path = recordings.write_recording(tmp_path / 'bag', 2, depth=False, odometry=False,
-                                      storage=Storage.SQLITE3)
-    file = next(path.glob('*.db3'))
+def compute_messages(file):
+    """Make every message of a sqlite3 file one that is computed, of BOMB_BYTES."""
     with sqlite3.connect(file) as database:
         database.executescript(f'''
             CREATE TABLE other AS SELECT id, topic_id, timestamp FROM messages;
@@ -81,8 +82,47 @@ def test_a_message_that_the_file_computes_is_not_computed(tmp_path):
             INSERT INTO messages(id, topic_id, timestamp) SELECT * FROM other;
             DROP TABLE other;
         ''')
+
+
+def test_a_message_that_the_file_computes_is_not_computed(tmp_path):
+    path = recordings.write_recording(tmp_path / 'bag', 2, depth=False, odometry=False,
+                                      storage=Storage.SQLITE3)
+    compute_messages(next(path.glob('*.db3')))
     with pytest.raises(BagError, match='too big'):
         read_all(path)
+
+
+def write_packed(path, mode, size):
+    """A sqlite3 bag, packed as a recorder does it, of images of size x size random pixels."""
+    pictures = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
+    writer = Writer(path, version=9, storage_plugin=StoragePlugin.SQLITE3)
+    writer.set_compression(mode, CompressionFormat.ZSTD)
+    store = build.typestore()
+    with writer:
+        topic = writer.add_connection('/image', build.IMAGE, typestore=store)
+        for stamp, picture in enumerate(pictures):
+            message = build.image(stamp, 'camera', picture, 'rgb8')
+            writer.write(topic, stamp, store.serialize_cdr(message, build.IMAGE))
+    return pictures
+
+
+@pytest.mark.parametrize('mode', [CompressionMode.FILE, CompressionMode.MESSAGE])
+def test_messages_of_packed_files_may_be_long(tmp_path, mode):
+    pictures = write_packed(tmp_path / 'bag', mode, 700)
+    with BagReader(tmp_path / 'bag') as reader:
+        read = [image_to_rgb(message) for _, _, message in reader.messages(['/image'])]
+    np.testing.assert_array_equal(read, pictures)
+
+
+def test_a_packed_message_that_the_file_computes_is_not_computed(tmp_path):
+    write_packed(tmp_path / 'bag', CompressionMode.FILE, 8)
+    (packed,) = tmp_path.glob('bag/*.db3.zstd')
+    plain = tmp_path / 'plain.db3'
+    plain.write_bytes(zstd.decompress(packed.read_bytes()))
+    compute_messages(plain)
+    packed.write_bytes(zstd.compress(plain.read_bytes()))
+    with pytest.raises(BagError, match='too big'):
+        read_all(tmp_path / 'bag')
 
 
 @pytest.mark.parametrize('storage', list(Storage))
@@ -133,6 +173,25 @@ def test_a_bag_does_not_lead_out_of_its_folder(tmp_path):
         (path / 'metadata.yaml').write_text(text.replace('elsewhere.mcap', name))
         with pytest.raises(BagError):
             BagReader(path)
+
+
+@pytest.mark.parametrize('name', ['bag.db3.zstd', 'anything'])
+def test_a_packed_file_does_not_lead_out_of_its_folder(tmp_path, name):
+    write_packed(tmp_path / 'bag', CompressionMode.FILE, 8)
+    (packed,) = tmp_path.glob('bag/*.db3.zstd')
+    outside = packed.rename(tmp_path / 'outside.zstd')
+    (tmp_path / 'bag' / name).symlink_to(outside)
+    metadata = tmp_path / 'bag' / 'metadata.yaml'
+    metadata.write_text(metadata.read_text().replace(packed.name, name))
+    with pytest.raises(BagError, match=rf'{name} is a link to .*outside its folder'):
+        BagReader(tmp_path / 'bag')
+
+
+def test_links_inside_a_bag_and_to_other_folders_do_no_harm(tmp_path):
+    path = recordings.write_recording(tmp_path / 'bag', 2)
+    (path / 'latest').symlink_to('bag.mcap')
+    (path / 'report').symlink_to(tmp_path)
+    read_all(path)
 
 
 def test_a_link_to_a_whole_bag_is_as_good_as_the_bag(tmp_path):

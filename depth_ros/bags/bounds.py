@@ -53,23 +53,30 @@ _UNPACKERS: dict[str, Callable[[bytes, int], bytes]] = {'lz4': unpack_lz4, 'zstd
 storage_mcap.DECOMPRESSORS.update(_UNPACKERS)
 
 
-def bound_messages(storages: list[Any], largest_bytes: int) -> None:
-    """Let no message of open sqlite3 storages be longer than the bag's files."""
+def bound_messages(storages: list[Any]) -> None:
+    """Let no message of open sqlite3 storages be longer than its file, unpacked if it was packed.
+
+    Args:
+        storages: of rosbags, whose `path` is that of the file that is open.
+    """
     for storage in storages:
         database = getattr(storage, 'dbconn', None)
         if database is not None:
-            database.limit(_SQLITE_LIMIT_LENGTH, max(largest_bytes, _SMALLEST_LIMIT_BYTES))
+            file_bytes = storage.path.stat().st_size
+            database.limit(_SQLITE_LIMIT_LENGTH, max(file_bytes, _SMALLEST_LIMIT_BYTES))
 
 
-def require_inside(folder: Path, files: list[Path]) -> None:
+def require_inside(folder: Path) -> None:
     """Refuse a bag folder whose files are links to somewhere else.
+
+    All of them, packed ones too: metadata.yaml says what is read, by whatever name.
 
     Raises:
         BagError: naming the file.
     """
-    for file in files:
-        if file.resolve().parent != folder.resolve():
+    for file in sorted(folder.iterdir()):
+        if not file.is_dir() and file.resolve().parent != folder.resolve():
             raise BagError(
                 f'bag {folder}: {file.name} is a link to {file.resolve()}, outside its folder; '
-                'name that file itself'
+                'put the file itself there, or take the link away'
             )

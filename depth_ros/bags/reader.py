@@ -52,14 +52,14 @@ class BagReader:
         self.path = Path(path)
         file = _storage(self.path)
         if file.is_dir():
-            require_inside(file, _storage_files(file))
+            require_inside(file)
         _check_size(file)
         self._is_ros1 = file.suffix == '.bag'
         self._stores: dict[str, Typestore] = {}
         try:
             self._reader: Reader1 | Reader2 = Reader1(file) if self._is_ros1 else Reader2(file)
             self._reader.open()
-            _bound(self._reader, file)
+            _bound(self._reader)
         except Exception as error:
             # The parsers meet damaged bytes with whatever exception happens to result.
             raise BagError(f'bag {self.path} cannot be opened: {_one_line(error)}') from None
@@ -223,12 +223,9 @@ def _storage_files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.suffix in _FILE_ENDINGS)
 
 
-def _bound(reader: Reader1 | Reader2, path: Path) -> None:
-    if isinstance(reader, Reader1):
-        return
-    files = _storage_files(path) if path.is_dir() else [path]
-    storages = getattr(reader.storage, 'storages', [reader.storage])
-    bound_messages(storages, sum(file.stat().st_size for file in files))
+def _bound(reader: Reader1 | Reader2) -> None:
+    if not isinstance(reader, Reader1):
+        bound_messages(getattr(reader.storage, 'storages', [reader.storage]))
 
 
 def _check_size(path: Path) -> None:
