@@ -8,8 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from helpers import make_intrinsics, shared_bag
+from rosbags.interfaces import QosDurability
 from rosbags.rosbag1 import Writer as Writer1
+from rosbags.rosbag2 import Reader as Reader2
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as Writer2
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
@@ -481,6 +484,30 @@ def write_badly(path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch) -
         write_frame(writer, 0)
         monkeypatch.setattr('rosbags.rosbag2.Writer.write', fail)
         write_frame(writer, 1)
+
+
+@pytest.mark.parametrize('storage', list(Storage))
+def test_static_transforms_are_played_as_latched(storage, tmp_path):
+    with BagWriter(tmp_path / 'bag', storage) as writer:
+        for topic in ('/tf', '/tf_static'):
+            message = build.transform(stamp(0), 'base_link', 'optical', pose(0))
+            writer.write(topic, build.TRANSFORMS, stamp(0), message)
+    metadata = yaml.safe_load((tmp_path / 'bag' / 'metadata.yaml').read_text())
+    listed = metadata['rosbag2_bagfile_information']['topics_with_message_count']
+    offers = {topic['topic_metadata']['name']: topic['topic_metadata']['offered_qos_profiles']
+              for topic in listed}
+    assert offers['/tf'] == []
+    (offer,) = offers['/tf_static']
+    assert offer['durability'] == 'transient_local'
+    assert offer['reliability'] == 'reliable'
+    assert (offer['history'], offer['depth']) == ('keep_last', 1)
+    for path in (tmp_path / 'bag', only_file(tmp_path / 'bag')):  # the file says it too
+        with Reader2(path) as reader:
+            (connection,) = [c for c in reader.connections if c.topic == '/tf_static']
+            (recorded,) = connection.ext.offered_qos_profiles
+            assert recorded.durability is QosDurability.TRANSIENT_LOCAL
+        with BagReader(path) as reader:
+            assert reader.first('/tf_static').transforms[0].child_frame_id == 'optical'
 
 
 def test_an_error_while_writing_leaves_nothing_behind(tmp_path, monkeypatch):

@@ -9,7 +9,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rosbags.interfaces import Connection
+from rosbags.interfaces import (
+    Connection,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys.store import Typestore
 
@@ -24,6 +32,22 @@ class Storage(enum.Enum):
     SQLITE3 = 'sqlite3'
 
 
+_FOREVER = QosTime(9_223_372_036, 854_775_807)
+"""What a recorder writes where nothing expires."""
+_LATCHED = Qos(
+    history=QosHistory.KEEP_LAST,
+    depth=1,
+    reliability=QosReliability.RELIABLE,
+    durability=QosDurability.TRANSIENT_LOCAL,
+    deadline=_FOREVER,
+    lifespan=_FOREVER,
+    liveliness=QosLiveliness.AUTOMATIC,
+    liveliness_lease_duration=_FOREVER,
+    avoid_ros_namespace_conventions=False,
+)
+_OFFERED = {'/tf_static': (_LATCHED,)}
+"""How `ros2 bag play` is to offer a topic. Where nothing is said it offers it volatile, which
+the listeners of tf2 do not match."""
 _PLUGINS = {Storage.MCAP: StoragePlugin.MCAP, Storage.SQLITE3: StoragePlugin.SQLITE3}
 
 
@@ -94,7 +118,7 @@ class BagWriter:
             self._discard()
 
     def write(self, topic: str, msgtype: str, stamp_ns: int, message: Any) -> None:
-        """Add a message; topics appear as they are first written to.
+        """Add a message; topics appear as they are first written to, /tf_static as latched.
 
         Raises:
             BagError: it cannot be written, as on a full disk.
@@ -103,8 +127,9 @@ class BagWriter:
         try:
             if topic not in self._connections:
                 self._connections[topic] = self._writer.add_connection(
-                    topic, msgtype, typestore=self.types
-                )
+                    topic, msgtype, typestore=self.types,
+                    offered_qos_profiles=_OFFERED.get(topic, ()),
+                )  # fmt: skip
             data = self.types.serialize_cdr(message, msgtype)
             self._writer.write(self._connections[topic], stamp_ns, data)
         except OSError as error:
