@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -513,6 +514,13 @@ def test_static_transforms_are_played_as_latched(storage, tmp_path):
 def test_an_error_while_writing_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match='stop'):
         write_badly(tmp_path / 'bag', RuntimeError('stop'), monkeypatch)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_while_a_bag_is_opened_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr('rosbags.rosbag2.Writer.open', Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        make_bag(tmp_path / 'bag')
     assert list(tmp_path.iterdir()) == []
 
 

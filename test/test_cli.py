@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 
 import graphs
 import numpy as np
 import pytest
+import recordings
 
 from depth_ros.cli import main as cli
 from depth_ros.doctor import examine
@@ -106,6 +110,34 @@ def test_full_disk_is_one_line_and_status_2(run_fake, capsys):
 def test_interrupt_is_status_130(run_fake, capsys):
     assert run_fake(raising(KeyboardInterrupt())) == 130
     assert capsys.readouterr().err == 'depth_ros fake: interrupted\n'
+
+
+def test_termination_is_like_an_interrupt(run_fake, capsys):
+    assert run_fake(lambda: os.kill(os.getpid(), signal.SIGTERM)) == 130
+    assert capsys.readouterr().err == 'depth_ros fake: interrupted\n'
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize('name', ['synthesize', 'process'])
+def test_termination_leaves_nothing_half_written(tmp_path, name):
+    out = tmp_path / 'out' / 'bag'
+    if name == 'process':
+        bag = recordings.write_recording(tmp_path / 'bag', 500, depth=False, odometry=False)
+        arguments = [str(bag), '--model', str(graphs.write_model(tmp_path / 'tiny').path)]
+    else:
+        arguments = ['--frames', '5000', '--width', '64', '--height', '48']
+    process = subprocess.Popen([sys.executable, '-m', 'depth_ros', name, *arguments, '--out', out],
+                               cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(out.parent.glob('.depth_ros_*/bag/bag.mcap')) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    _, complained = process.communicate(timeout=60)
+    assert process.returncode == 130, complained
+    assert complained.splitlines()[-1] == f'depth_ros {name}: interrupted'
+    assert 'Traceback' not in complained
+    assert list(out.parent.iterdir()) == []
 
 
 def test_bug_keeps_its_traceback(run_fake):

@@ -93,6 +93,9 @@ class BagWriter:
         except OSError as error:
             self._discard()
             raise BagError(f'cannot write bag {self.path}: {error}') from None
+        except BaseException:  # an interrupt
+            self._discard()
+            raise
         return self
 
     def __exit__(

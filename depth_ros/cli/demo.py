@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 from depth_ros.cli.progress import Progress
-from depth_ros.demo.processes import terminated_like_interrupted
 from depth_ros.demo.run import DemoRequest, run_demo
 from depth_ros.demo.scene import SCENE_FRAMES, open_scene, render_scene
 from depth_ros.demo.summary import Summary
@@ -70,8 +69,7 @@ def run(args: argparse.Namespace) -> int:
     for remark in scene.remarks:
         tell(remark)
     tell(f'starting the depth node with model {model.spec.name}')
-    with terminated_like_interrupted():
-        summary = run_demo(DemoRequest(scene, model, args.rate, args.out), tell)
+    summary = run_demo(DemoRequest(scene, model, args.rate, args.out), tell)
     tell(f'wrote {args.out / "index.html"} and {args.out / "summary.json"}')
     print(_as_text(summary))
     return 0

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Protocol
 
 from depth_ros.cli import (
@@ -22,6 +23,7 @@ from depth_ros.cli import (
     synthesize,
     train,
 )
+from depth_ros.demo.processes import terminated_like_interrupted
 from depth_ros.errors import DepthRosError
 from depth_ros.resources import package_version
 
@@ -85,8 +87,11 @@ def add_verbs(parser: argparse.ArgumentParser) -> None:
 def run_verb(args: argparse.Namespace, prog: str) -> int:
     """Run the chosen verb; what the user can mend becomes one line on stderr."""
     verb: Verb = args.verb
+    # play has nothing to clear away: it ends at once.
+    ending = nullcontext() if verb is play else terminated_like_interrupted()
     try:
-        return verb.run(args)
+        with ending:
+            return verb.run(args)
     except (DepthRosError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             # `depth_ros models | head`: keep the interpreter from complaining at exit.

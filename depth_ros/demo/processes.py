@@ -114,7 +114,7 @@ def _interrupts_wait() -> Iterator[None]:
 
 @contextlib.contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM unwind the stack as Ctrl-C does, so that children are stopped."""
+    """Let SIGTERM unwind the stack as Ctrl-C does: what was begun is stopped or deleted."""
 
     def interrupt(signal_number: int, frame: object) -> None:
         raise KeyboardInterrupt

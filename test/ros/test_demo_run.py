@@ -83,7 +83,8 @@ def test_demo_answers_frames_and_shows_them(bag, model, tmp_path):
     assert processes_that_name(tmp_path) == []
 
 
-def test_interrupt_ends_every_process(bag, model, tmp_path):
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_ends_every_process(bag, model, tmp_path, number):
     process = start_demo(bag, model, tmp_path / 'out', '--rate', '1')
     for line in process.stdout:
         if 'playing' in line:
@@ -92,7 +93,7 @@ def test_interrupt_ends_every_process(bag, model, tmp_path):
     while len(processes_that_name(tmp_path / 'out')) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(processes_that_name(model)) >= 2  # the demo and its node
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     status, _, complained = finish(process)
     assert status == 130
     assert complained.splitlines()[-1] == 'depth_ros demo: interrupted'
