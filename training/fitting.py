@@ -89,10 +89,13 @@ def fit(
         plugins=[CheckpointFiles()],
         enable_progress_bar=any(isinstance(one, TQDMProgressBar) for one in callbacks),
     )
-    with _worker_errors(config.data.workers):
-        trainer.fit(task, module, ckpt_path=last, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        with _worker_errors(config.data.workers):
+            trainer.fit(task, module, ckpt_path=last, weights_only=True)
+    except SystemExit:  # what Lightning makes of an interrupt, without a word
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
 
 
 @contextmanager

@@ -139,6 +139,23 @@ def test_a_killed_loader_ends_in_one_line_and_the_run_goes_on(bag: Path, tmp_pat
     assert [int(row[0]) for row in rows(workdir)[1:]] == list(range(1, 41))
 
 
+def test_a_run_that_is_told_to_end_says_so(
+    bag: Path, finished: RunPaths, tmp_path: Path
+) -> None:
+    stored = yaml.safe_load((finished.workdir / 'config.yaml').read_text())
+    settings = (*SHORT, 'run.steps_per_epoch=500', f'data.cache={stored["data"]["cache"]}')
+    process = subprocess.Popen(
+        train_command(bag, tmp_path, settings), cwd=ROOT, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_until(process, (tmp_path / 'run' / 'last.ckpt').exists)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 130, errors[-2000:]
+    assert errors.splitlines()[-1] == 'depth_ros train: interrupted'
+    assert not (tmp_path / 'model').exists()
+
+
 def test_a_full_disk_is_told_and_leaves_whole_checkpoints(
     bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
