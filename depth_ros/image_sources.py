@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import cv2
@@ -17,15 +19,18 @@ VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.webm', '.m4v')
 FRAME_ID = 'camera_optical_frame'
 _FIRST_STAMP_NS = 1_000_000_000
 """Not 0, which means 'the latest' to tf."""
+_NUMBER = re.compile(r'([0-9]+(?:\.[0-9]+)?)')
+"""In the name of a file, maybe a time in seconds."""
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return the images of a folder, sorted by name.
+    """Return the images of a folder, sorted by name, numbers in it by value.
 
     Raises:
         BagError: there is none.
     """
-    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    images = sorted(found, key=_natural_key)
     if not images:
         raise BagError(f'{folder} is neither a bag nor a folder of images '
                        f'({", ".join(IMAGE_SUFFIXES)})')
@@ -79,6 +84,12 @@ def read_video(path: Path, lens: Lens, rate_hz: float) -> Iterator[Frame]:
             index += 1
     finally:
         video.release()
+
+
+def _natural_key(path: Path) -> tuple[list[str | Decimal], str]:
+    """Text and numbers of a name by turns, so that frame_2 comes before frame_10."""
+    parts = enumerate(_NUMBER.split(path.stem))
+    return [Decimal(part) if index % 2 else part for index, part in parts], path.name
 
 
 def _open_video(path: Path) -> cv2.VideoCapture:

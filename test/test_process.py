@@ -16,6 +16,7 @@ from depth_ros.bags import BagReader, BagWriter, read_depth, read_frames, read_t
 from depth_ros.bags.topics import CameraTopics
 from depth_ros.camera import CameraModel, Rectifier
 from depth_ros.cli.main import main
+from depth_ros.image_sources import list_images
 from depth_ros.messages import stamp_ns
 from depth_ros.model import ScaleKind
 
@@ -109,6 +110,22 @@ def test_clouds_and_images_on_request(tmp_path, bag, model):
     topics = CameraTopics('/image_rect/compressed', '/depth/camera_info')
     image = list(read_frames(out, topics))[2].image
     assert np.abs(image[..., 1].astype(int) - recordings.grey_image(2)).mean() < 3.0
+
+
+@pytest.mark.parametrize('names', [
+    ('frame_1.png', 'frame_2.png', 'frame_10.png', 'frame_11.jpg', 'frame_100.png'),
+    ('000.png', '001.png', '002.png', '010.png'),
+    ('left.png', 'left1.png', 'left2.png', 'left10.png', 'right1.png'),
+    # Times as Python prints them, without the last zeros.
+    ('9.5.png', '10.175304.png', '10.25.png', '10.5.png', '1403636579763555584.png',
+     '1403636579763555585.png'),
+    ('01.png', '1.png', '2.PNG', 'a.png'),
+])
+def test_images_of_a_folder_are_in_natural_order(tmp_path, names):
+    for name in sorted(names):
+        (tmp_path / name).touch()
+    (tmp_path / 'frame_3.txt').touch()
+    assert [path.name for path in list_images(tmp_path)] == list(names)
 
 
 def test_what_the_camera_never_saw_has_no_depth(tmp_path, model):
