@@ -245,7 +245,7 @@ def test_a_stereo_bag_has_the_layout_of_an_rgbd_camera(tmp_path):
 @pytest.mark.parametrize(
     ('name', 'value'),
     [('frames', 0), ('rate_hz', 0.0), ('baseline_m', 1.0), ('jpeg_quality', 0), ('speed', 0.0),
-     ('rate_hz', float('nan')), ('speed', float('inf'))],
+     ('rate_hz', float('nan')), ('speed', float('inf')), ('seed', -1)],
 )
 def test_impossible_bags_are_refused(name, value):
     values = {'seed': 0, 'frames': 2, 'rate_hz': 5.0, 'intrinsics': CAMERA, name: value}
@@ -264,7 +264,9 @@ def test_the_verb_makes_a_bag_that_reads_back(tmp_path):
     assert frame.camera.k[0] == pytest.approx(32.0)
 
 
-@pytest.mark.parametrize('wrong', [['--frames', '0'], ['--fov', '190'], ['--width', '0']])
+@pytest.mark.parametrize('wrong', [
+    ['--frames', '0'], ['--fov', '190'], ['--width', '0'], ['--seed', '-1'],
+])
 def test_the_verb_refuses_the_impossible_in_one_line(tmp_path, capsys, wrong):
     assert main(['synthesize', '--out', str(tmp_path / 'bag'), *wrong]) == 2
     message = capsys.readouterr().err.strip()

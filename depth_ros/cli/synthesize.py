@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments to its parser."""
     parser.add_argument('--out', type=Path, required=True, help='bag folder to be made')
     parser.add_argument('--seed', type=int, default=0,
-                        help='of the scene and the path (default: %(default)s)')
+                        help='of the scene and the path, 0 or more (default: %(default)s)')
     parser.add_argument('--frames', type=int, default=150, help='default: %(default)s')
     parser.add_argument('--rate', type=float, default=15.0, metavar='HZ',
                         help='frames a second (default: %(default)s)')

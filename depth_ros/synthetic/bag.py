@@ -34,7 +34,7 @@ class SyntheticBag:
     """What to render into a bag.
 
     Attributes:
-        seed: of the scene and the path.
+        seed: of the scene and the path, 0 or more.
         frames: how many.
         rate_hz: frames a second.
         intrinsics: of the camera.
@@ -59,6 +59,8 @@ class SyntheticBag:
         Raises:
             ConfigError: a number is out of range.
         """
+        if self.seed < 0:
+            raise ConfigError(f'seed {self.seed} must be 0 or more')
         numbers = (self.frames, self.rate_hz, self.speed)
         if not all(0 < number < math.inf for number in numbers):
             raise ConfigError(
