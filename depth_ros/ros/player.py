@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -72,22 +74,29 @@ def play(node: Node, request: PlayRequest, tell: Callable[[str], None]) -> int:
 
     Raises:
         BagError: no bag, no such topic, or nothing in it that can be published.
+        OSError: the log cannot be written.
     """
-    with BagReader(request.bag) as reader:
+    with ExitStack() as stack:
+        reader = stack.enter_context(BagReader(request.bag))
         chosen = [reader.topic(name) for name in request.topics] or list(reader.topics)
         publishers = _publishers(node, reader, chosen, request.names, tell)
         if not publishers:
             raise BagError(f'bag {request.bag} has no messages of a type that is installed')
+        log = None
+        if request.log is not None:
+            # Line by line: a loop has no end but a signal.
+            log = stack.enter_context(request.log.open('w', buffering=1))
+            log.write('stamp_ns,published_ns\n')
         if request.ready_node:
             wait_until_ready(node, request.ready_node, tell)
         _wait_for_readers(list(publishers.values()), request.wait_s)
         images = {topic.name for topic in chosen if topic.type in _IMAGE_TYPES}
-        player = _Player(node, request, publishers, images)
+        player = _Player(node, request, publishers, images, log)
         while True:
             player.run(reader)
             if not request.loop:
                 break
-        player.finish()
+        time.sleep(_SETTLE_S)  # the last message leaves
         return player.sent
 
 
@@ -98,11 +107,12 @@ class _Player:
         request: PlayRequest,
         publishers: dict[str, Publisher],
         images: set[str],
+        log: TextIO | None,
     ) -> None:
         self._request = request
         self._publishers = publishers
         self._images = images
-        self._log: list[tuple[int, int]] = []
+        self._log = log
         self._clock = None
         if request.clock_hz is not None:
             self._clock = node.create_publisher(Clock, '/clock', 1)
@@ -119,15 +129,8 @@ class _Player:
             published_ns = time.monotonic_ns()  # before: what publishing takes is latency too
             self._publishers[topic].publish(data)
             self.sent += 1
-            if topic in self._images and self._request.log is not None:
-                self._log.append((header_stamp_ns(data), published_ns))
-
-    def finish(self) -> None:
-        """Let the last message leave, and write the log."""
-        time.sleep(_SETTLE_S)
-        if self._request.log is not None:
-            rows = ''.join(f'{stamp},{published}\n' for stamp, published in self._log)
-            self._request.log.write_text(f'stamp_ns,published_ns\n{rows}')
+            if topic in self._images and self._log is not None:
+                self._log.write(f'{header_stamp_ns(data)},{published_ns}\n')
 
     def _sleep_until(self, began: float, first_ns: int, time_ns: int) -> None:
         """Wait until a recorded time is due; time goes on on /clock meanwhile."""

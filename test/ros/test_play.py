@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import time
 
 import numpy as np
+import pytest
 import recordings
 from nav_msgs.msg import Odometry
 from ros_harness import Network, Peer, wait_for
@@ -80,6 +82,24 @@ def test_clock_tells_recorded_time_and_loop_begins_again(network: Network, peer:
     assert len(set(times)) > 8
 
 
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_loop_logs_what_it_published_so_far(network: Network, peer: Peer, tmp_path, number):
+    bag = recordings.write_recording(tmp_path / 'bag', 4, depth=False, odometry=False)
+    images = peer.collect(Image, '/image')
+    log = tmp_path / 'log.csv'
+    with play(network, bag, '--loop', '--rate', '8', '--wait', '1', '--log', str(log)) as player:
+        wait_for(lambda: len(images) >= 9, 'the third round')
+        player.signal(number)
+        player.status()
+    header, *rows = log.read_text().splitlines()
+    assert header == 'stamp_ns,published_ns'
+    assert len(rows) >= 9
+    stamps = [int(row.split(',')[0]) for row in rows]
+    assert stamps == [recordings.stamp_of(index % 4) for index in range(len(rows))]
+    published = [int(row.split(',')[1]) for row in rows]
+    assert published == sorted(published)
+
+
 def test_types_that_are_not_installed_are_left_out_by_name(
     network: Network, peer: Peer, tmp_path
 ):
@@ -104,6 +124,7 @@ def test_wrong_arguments_get_one_line(network: Network, tmp_path):
         ([str(bag), '--topics', '/nothing'], 'no topic /nothing'),
         ([str(bag), '--rate', '0'], 'rate is 0'),
         ([str(bag), '--remap', 'a=b'], 'FROM:=TO'),
+        ([str(bag), '--log', str(tmp_path / 'none' / 'log')], 'No such file'),
     ):
         with network.start('depth_ros', 'play', *arguments) as player:
             assert player.status() == 2
