@@ -341,10 +341,12 @@ class DepthPipeline:
     def close(self) -> None:
         """Give back the networks' memory; nothing may be run afterwards."""
         try:
-            self._depth.close()
-        finally:
+            # The last one first: OpenVINO gives the thread a stack for signals and puts back the
+            # one before it, which is to be there still.
             if self._pose is not None:
                 self._pose.close()
+        finally:
+            self._depth.close()
 
 
 def _pairs(questions: Sequence[Question]) -> list[tuple[Question, np.ndarray]]:

@@ -112,6 +112,19 @@ def test_clouds_and_images_on_request(tmp_path, bag, model):
     assert np.abs(image[..., 1].astype(int) - recordings.grey_image(2)).mean() < 3.0
 
 
+def test_signals_are_taken_after_a_model_was_closed(tmp_path, bag, model):
+    """In a process of its own: it was a segmentation fault."""
+    arguments = ['process', str(bag), '--model', str(model.path), '--out', str(tmp_path / 'out')]
+    code = (
+        'import signal, sys; from depth_ros.cli.main import main; '
+        f'assert main({arguments!r}) == 0; '
+        'signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(7)); '
+        'signal.raise_signal(signal.SIGTERM)'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.returncode == 7, done.stderr
+
+
 @pytest.mark.parametrize('names', [
     ('frame_1.png', 'frame_2.png', 'frame_10.png', 'frame_11.jpg', 'frame_100.png'),
     ('000.png', '001.png', '002.png', '010.png'),
