@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import signal
 import subprocess
@@ -110,12 +109,6 @@ def test_full_disk_is_one_line_and_status_2(run_fake, capsys):
 def test_interrupt_is_status_130(run_fake, capsys):
     assert run_fake(raising(KeyboardInterrupt())) == 130
     assert capsys.readouterr().err == 'depth_ros fake: interrupted\n'
-
-
-def test_termination_is_like_an_interrupt(run_fake, capsys):
-    assert run_fake(lambda: os.kill(os.getpid(), signal.SIGTERM)) == 130
-    assert capsys.readouterr().err == 'depth_ros fake: interrupted\n'
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 @pytest.mark.parametrize('name', ['synthesize', 'process'])
