@@ -230,7 +230,8 @@ def test_a_stereo_bag_has_the_layout_of_an_rgbd_camera(tmp_path):
     path = make_path(scene, 3, 10.0, 1)
     for frame, other, world_T_cam in zip(frames, others, path):
         rgb, exact = render(scene, CAMERA, world_T_cam)
-        np.testing.assert_allclose(poses.at(frame.stamp_ns, 0), world_T_cam, atol=1e-9)
+        found = poses.at(np.array([frame.stamp_ns]))
+        np.testing.assert_allclose(found[0], world_T_cam, atol=1e-9)
         np.testing.assert_allclose(depth[frame.stamp_ns], exact, atol=6e-4)
         assert np.abs(frame.image.astype(int) - rgb).mean() < 4
         left_T_right = np.eye(4)
