@@ -127,7 +127,8 @@ def test_termination_leaves_nothing_half_written(tmp_path, name):
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     _, complained = process.communicate(timeout=60)
-    assert process.returncode == 130, complained
+    # An interrupt amid Python that a library runs ends the process by SIGINT: 130 to a shell, too.
+    assert process.returncode in (130, -signal.SIGINT), complained
     assert complained.splitlines()[-1] == f'depth_ros {name}: interrupted'
     assert 'Traceback' not in complained
     assert list(out.parent.iterdir()) == []

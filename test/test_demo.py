@@ -25,7 +25,7 @@ from depth_ros.demo.accuracy import depth_accuracy, path_accuracy
 from depth_ros.demo.answers import Answers, Cloud
 from depth_ros.demo.page import Shot, make_page, write_pictures
 from depth_ros.demo.page import top_view as view_of_answers
-from depth_ros.demo.processes import Child, ProcessError, start, terminated_like_interrupted
+from depth_ros.demo.processes import Child, ProcessError, start
 from depth_ros.demo.scene import Scene, open_scene
 from depth_ros.demo.summary import (
     Accuracy,
@@ -37,6 +37,7 @@ from depth_ros.demo.summary import (
 )
 from depth_ros.errors import BagError
 from depth_ros.synthetic import SyntheticBag, make_path, make_scene, render, write_bag
+from depth_ros.termination import terminated_like_interrupted
 
 SEED, FRAMES = 1_000_001, 8
 CAMERA = Intrinsics(80.0, 80.0, 47.5, 35.5, 96, 72)
@@ -332,7 +333,8 @@ def test_termination_unwinds_like_an_interrupt(tmp_path):
     """A parent that is killed by SIGTERM in the middle takes its child with it."""
     program = (
         'import sys, time\nfrom pathlib import Path\n'
-        'from depth_ros.demo.processes import start, terminated_like_interrupted\n'
+        'from depth_ros.demo.processes import start\n'
+        'from depth_ros.termination import terminated_like_interrupted\n'
         'with terminated_like_interrupted(), '
         'start("s", ["http.server", "0"], {}, Path(sys.argv[1])) as child:\n'
         '    print(child.pid, flush=True)\n    time.sleep(60)\n'

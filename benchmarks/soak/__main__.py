@@ -56,11 +56,12 @@ from benchmarks.soak.verdict import (
     thirds,
 )
 from depth_ros import transport
-from depth_ros.demo.processes import Child, start, terminated_like_interrupted
+from depth_ros.demo.processes import Child, start
 from depth_ros.errors import DepthRosError
 from depth_ros.model import DEFAULT_MODEL, Model
 from depth_ros.resources import config_file
 from depth_ros.ros_domain import pick_free_domain
+from depth_ros.termination import terminated_like_interrupted
 
 _FRAMES = 60
 _CAMERA_SEGMENT_BYTES = 8 << 20

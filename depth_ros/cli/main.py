@@ -23,9 +23,9 @@ from depth_ros.cli import (
     synthesize,
     train,
 )
-from depth_ros.demo.processes import terminated_like_interrupted
 from depth_ros.errors import DepthRosError
 from depth_ros.resources import package_version
+from depth_ros.termination import terminated_like_interrupted
 
 # What a shell expects of a command that was refused, interrupted, or lost its reader.
 EXIT_ERROR = 2

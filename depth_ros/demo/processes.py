@@ -110,17 +110,3 @@ def _interrupts_wait() -> Iterator[None]:
             signal.signal(number, handler)
     if waiting:
         raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM unwind the stack as Ctrl-C does: what was begun is stopped or deleted."""
-
-    def interrupt(signal_number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
