@@ -151,7 +151,7 @@ def test_a_run_that_is_told_to_end_says_so(
     wait_until(process, (tmp_path / 'run' / 'last.ckpt').exists)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=100)
-    assert process.returncode == 130, errors[-2000:]
+    assert process.returncode in (130, -signal.SIGINT), errors[-2000:]  # 130 to a shell, too
     assert errors.splitlines()[-1] == 'depth_ros train: interrupted'
     assert not (tmp_path / 'model').exists()
 
