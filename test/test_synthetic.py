@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -246,11 +248,12 @@ def test_a_stereo_bag_has_the_layout_of_an_rgbd_camera(tmp_path):
 @pytest.mark.parametrize(
     ('name', 'value'),
     [('frames', 0), ('rate_hz', 0.0), ('baseline_m', 1.0), ('jpeg_quality', 0), ('speed', 0.0),
-     ('rate_hz', float('nan')), ('speed', float('inf')), ('seed', -1)],
-)
+     ('rate_hz', float('nan')), ('rate_hz', 1e18), ('rate_hz', 1e-12), ('speed', float('inf')),
+     ('speed', 1e9), ('seed', -1)],
+)  # fmt: skip
 def test_impossible_bags_are_refused(name, value):
     values = {'seed': 0, 'frames': 2, 'rate_hz': 5.0, 'intrinsics': CAMERA, name: value}
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=re.escape(f'{value:g}')):
         SyntheticBag(**values)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,9 @@ DEPTH_TOPIC = '/camera/depth/image_raw/compressedDepth'
 ODOMETRY_TOPIC = '/ground_truth/odom'
 RIGHT_IMAGE_TOPIC = '/camera/right/image_raw/compressed'
 RIGHT_INFO_TOPIC = '/camera/right/camera_info'
+MIN_RATE_HZ, MAX_RATE_HZ = 0.01, 1000.0
+MAX_SPEED = 10.0
+"""Metres a second: the whole walk is in memory, step by step."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,11 @@ class SyntheticBag:
     Attributes:
         seed: of the scene and the path, 0 or more.
         frames: how many.
-        rate_hz: frames a second.
+        rate_hz: frames a second, MIN_RATE_HZ to MAX_RATE_HZ.
         intrinsics: of the camera.
         baseline_m: distance of a second camera to the right; None: no second camera.
         walls: whether walls have texture.
-        speed: typical speed of the camera [m/s].
+        speed: typical speed of the camera [m/s], up to MAX_SPEED.
         jpeg_quality: 1 to 100.
     """
 
@@ -61,11 +63,15 @@ class SyntheticBag:
         """
         if self.seed < 0:
             raise ConfigError(f'seed {self.seed} must be 0 or more')
-        numbers = (self.frames, self.rate_hz, self.speed)
-        if not all(0 < number < math.inf for number in numbers):
+        if self.frames < 1:
+            raise ConfigError(f'frames {self.frames} must be 1 or more')
+        if not MIN_RATE_HZ <= self.rate_hz <= MAX_RATE_HZ:
             raise ConfigError(
-                f'frames {self.frames}, rate {self.rate_hz} Hz and speed {self.speed} m/s must '
-                f'all be above 0 and finite'
+                f'rate {self.rate_hz:g} Hz must be within {MIN_RATE_HZ:g} to {MAX_RATE_HZ:g}'
+            )
+        if not 0 < self.speed <= MAX_SPEED:
+            raise ConfigError(
+                f'speed {self.speed:g} m/s must be above 0 and at most {MAX_SPEED:g}'
             )
         if not 1 <= self.jpeg_quality <= 100:
             raise ConfigError(f'JPEG quality {self.jpeg_quality} must be 1 to 100')
