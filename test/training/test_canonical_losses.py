@@ -350,6 +350,16 @@ class TestMixes:
         assert value(found) == pytest.approx(value(wanted))
         assert float(loss(predicted, truth, known, torch.tensor([1, 2, 3])).total) == 0
 
+    def test_derivatives_alone_are_weighed(self) -> None:
+        predicted, truth, known = maps()
+        kinds = torch.tensor([0, 0, 0])
+        plain = CanonicalDepthLoss(STAGE_2)(predicted, truth, known, kinds)
+        weighed = CanonicalDepthLoss(STAGE_2, 10.0)(predicted, truth, known, kinds)
+        for name, part in plain.parts.items():
+            factor = 1 if name in ('mae', 'mse') else 10
+            assert float(weighed.parts[name]) == pytest.approx(factor * float(part)), name
+        assert value(weighed.total) == pytest.approx(float(sum(weighed.parts.values())))
+
     def test_images_count_alike_however_much_is_known(self) -> None:
         predicted = torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1).expand(2, 1, 8, 8)
         known = torch.ones(2, 1, 8, 8, dtype=torch.bool)

@@ -66,6 +66,8 @@ def test_values_are_typed(tmp_path: Path) -> None:
         ('data: {focal: -100}', 'data.focal -100.0 must be above 0, or null'),
         ('data: {focal: .nan}', 'data.focal nan must be above 0, or null'),
         ('data: {workers: -1}', 'data.workers -1 must be 0 or more'),
+        ('depth_pro: {derivative_weight: -1}', 'derivative_weight -1.0 must be 0 or more'),
+        ('depth_pro: {derivative_weight: .inf}', 'derivative_weight inf must be 0 or more and'),
         ('run: {seed: -1}', 'run.seed -1 must be 0 or more'),
         ('run: {threads: -1}', 'run.threads -1 must be 0 or more'),
         ('run: {early_stop_epochs: -1}', 'run.early_stop_epochs -1 must be 0 or more'),

@@ -216,6 +216,25 @@ def test_steps_of_the_field_of_view_cost_what_validation_says(bag: Path, cache: 
     assert all(name.startswith('fov.') for name in learnt)
 
 
+def test_derivatives_count_as_much_as_is_configured(bag: Path, cache: Path) -> None:
+    parts = []
+    for weight in (1, 7):
+        config = configure(bag, cache, 'depth_pro.phase=sharpen',
+                           f'depth_pro.derivative_weight={weight}')  # fmt: skip
+        data = prepare_data(config, quiet)
+        task = SupervisedTask(config, make_recipe(config, data.training), 1)
+        torch.manual_seed(0)
+        batch = next(iter(FrameDataModule(config, data).train_dataloader()))
+        torch.manual_seed(0)
+        net = task.recipe.make_net()
+        image01 = augment.to_unit_images(batch.images)[:, TARGET]
+        parts.append(task.recipe.training_loss(net, batch, image01).parts)
+    assert set(parts[0]) == {'mae', 'mse', 'mage', 'male', 'msge'}
+    for name, part in parts[0].items():
+        factor = 1 if name in ('mae', 'mse') else 7
+        assert float(parts[1][name]) == pytest.approx(factor * float(part), rel=1e-5), name
+
+
 def test_what_learns_is_in_groups_with_rates_of_their_own(bag: Path, cache: Path) -> None:
     config = configure(bag, cache, 'depth_pro.freeze_norms=true', 'optimizer.lr=1e-3',
                        'depth_pro.encoder_lr=1e-4')  # fmt: skip

@@ -52,7 +52,7 @@ class TruthKind(IntEnum):
 
 
 Mix = Mapping[TruthKind, tuple[Term, ...]]
-"""What is added up, each with weight 1, for an image of a kind; nothing for kinds not named."""
+"""What is added up for an image of a kind; nothing for kinds not named."""
 
 STAGE_1: Mix = {
     TruthKind.METRIC_SYNTHETIC: (Term(Pointwise.MAE), Term(Derivative.MAGE, of_shape=True)),
@@ -79,7 +79,7 @@ STAGE_2: Mix = {
 
 @dataclass(frozen=True)
 class CanonicalDepthResult:
-    """Scalars: total with gradient, and its parts by name, which add up to it, without."""
+    """Scalars: total with gradient; its parts by name, as they add up to it, without."""
 
     total: Tensor
     parts: dict[str, Tensor]
@@ -87,6 +87,9 @@ class CanonicalDepthResult:
 
 class CanonicalDepthLoss(nn.Module):
     """Mean over images of the sum of the terms that a mix has for their kind.
+
+    derivative_weight: of the errors of derivatives, against 1 for those of single pixels. The
+    paper states no weights; with 1 all terms are simply added.
 
     forward: predicted [B, 1, H, W] of any float type; truth, same shape, may hold anything, NaN
     included, where bool `known`, same shape, is false; kinds int64 [B], values of TruthKind
@@ -96,13 +99,19 @@ class CanonicalDepthLoss(nn.Module):
     0. Truth that is NaN or infinite is not known even where `known` says so.
     """
 
-    def __init__(self, mix: Mix) -> None:
+    def __init__(self, mix: Mix, derivative_weight: float = 1.0) -> None:
         super().__init__()
         # Each term once, in the order of the mix, though several kinds share it.
         self.terms = tuple(dict.fromkeys(term for terms in mix.values() for term in terms))
         applies = [[term in mix.get(kind, ()) for kind in TruthKind] for term in self.terms]
         self._applies: Tensor
         self.register_buffer('_applies', torch.tensor(applies), persistent=False)
+        weights = [
+            derivative_weight if isinstance(term.error, Derivative) else 1.0
+            for term in self.terms
+        ]
+        self._weights: Tensor
+        self.register_buffer('_weights', torch.tensor(weights), persistent=False)
 
     def forward(
         self, predicted: Tensor, truth: Tensor, known: Tensor, kinds: Tensor
@@ -114,7 +123,7 @@ class CanonicalDepthLoss(nn.Module):
         truth = truth.masked_fill(~known, 0).to(predicted)
         errors = torch.stack(self._image_errors(predicted, truth, known))
         applies = self._applies[:, kinds] & known.flatten(1).any(1)
-        totals = errors.masked_fill(~applies, 0).sum(1)
+        totals = errors.masked_fill(~applies, 0).sum(1) * self._weights
         # One divisor for all terms, so that each image's sum has the same weight.
         parts = shared_mean(totals, applies.any(0).sum().expand_as(totals))
         named = zip(self.terms, parts.detach())

@@ -49,7 +49,7 @@ class DepthProRecipe(Recipe):
         self._training = training
         side = training.network.image_px
         self._bf16 = config.run.precision is ArithmeticPrecision.BF16
-        self._loss = CanonicalDepthLoss(mix_of(training.phase))
+        self._loss = CanonicalDepthLoss(mix_of(training.phase), training.derivative_weight)
         kinds = [KINDS[kind] for kind in BagTruth]
         self.register_buffer('kinds', torch.tensor(kinds), persistent=False)
         # Metres of any camera: the graph is told which.
