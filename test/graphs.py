@@ -252,38 +252,46 @@ def flat_depth_graph(model_spec: ModelSpec, profile: np.ndarray) -> onnx.ModelPr
     return _model(nodes, [image], [depth], constants)
 
 
-def add_work(graph: onnx.ModelProto, size: int, times: int = 1, each_frame: bool = False) -> None:
+def add_work(
+    graph: onnx.ModelProto, size: int, times: int = 1, dearer_together: bool = False
+) -> None:
     """Let a depth graph multiply matrices of `size` first, which changes nothing.
 
     Args:
         graph: with the input `image` and the output `depth`.
         size: rows and columns; two thousandths of its cube is the time in milliseconds, roughly.
         times: how often.
-        each_frame: once for each frame of a batch; else a batch costs as much as one frame.
+        dearer_together: once for each pair of frames of a batch, so that three together cost nine
+            times as much as one on any computer; else a batch costs as much as one frame.
     """
     inner = graph.graph
-    axes = [1, 2, 3] if each_frame else [0, 1, 2, 3]
+    axes = [1, 2, 3] if dearer_together else [0, 1, 2, 3]
     constants = {
         'work_axes': np.array(axes, np.int64),
         'work_zero': np.float32(0.0),
-        'work_shape': np.array([-1, 1, 1], np.int64),
-        'work_matrix': np.eye(size, dtype=np.float32)[None],
+        'work_rows': np.array([-1, 1, 1, 1], np.int64),
+        'work_columns': np.array([1, -1, 1, 1], np.int64),
+        'work_frames': np.array([-1, 1, 1], np.int64),
+        'work_matrix': np.eye(size, dtype=np.float32)[None, None],
     }
     nodes = [
         helper.make_node('Cast', ['image'], ['work_image'], to=TensorProto.FLOAT),
         helper.make_node('ReduceMax', ['work_image', 'work_axes'], ['work_max'], keepdims=1),
         helper.make_node('Mul', ['work_max', 'work_zero'], ['work_zeros']),
-        helper.make_node('Reshape', ['work_zeros', 'work_shape'], ['work_none']),
+        helper.make_node('Reshape', ['work_zeros', 'work_rows'], ['work_of_one']),
+        helper.make_node('Reshape', ['work_zeros', 'work_columns'], ['work_of_other']),
+        helper.make_node('Add', ['work_of_one', 'work_of_other'], ['work_none']),
         helper.make_node('Add', ['work_matrix', 'work_none'], ['work_0']),
     ]
     for step in range(times):
         names = [f'work_{step}', 'work_0']
         nodes.append(helper.make_node('MatMul', names, [f'work_{step + 1}']))
     last = f'work_{times}'
-    constants['work_inner'] = np.array([1, 2], np.int64)
+    constants['work_inner'] = np.array([1, 2, 3], np.int64)
     nodes += [
         helper.make_node('ReduceMean', [last, 'work_inner'], ['work_mean'], keepdims=1),
-        helper.make_node('Mul', ['work_mean', 'work_zero'], ['work_done']),
+        helper.make_node('Mul', ['work_mean', 'work_zero'], ['work_scalars']),
+        helper.make_node('Reshape', ['work_scalars', 'work_frames'], ['work_done']),
     ]
     final = inner.node[-1]
     final.output[0] = 'depth_before_work'

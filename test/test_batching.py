@@ -10,34 +10,34 @@ from depth_ros.batching import Batching, choose_batching
 from depth_ros.pipeline import DepthPipeline
 
 
-def pipeline_of(folder, each_frame: bool, kind=BackendKind.ONNXRUNTIME) -> DepthPipeline:
-    """Of a network whose work is the same for any batch, or for each frame of it."""
+def pipeline_of(folder, dearer_together: bool, kind=BackendKind.ONNXRUNTIME) -> DepthPipeline:
+    """Of a network whose work is the same for any batch, or dearer for a larger one."""
     spec = graphs.spec()
     graph = graphs.depth_graph(spec)
-    graphs.add_work(graph, size=300, times=3, each_frame=each_frame)
+    graphs.add_work(graph, size=300, times=3, dearer_together=dearer_together)
     model = graphs.write_model(folder, spec, graph)
     return DepthPipeline.open(model, BackendOptions(kind, threads=1))
 
 
 def test_together_where_a_batch_costs_no_more(tmp_path):
-    chosen = choose_batching(pipeline_of(tmp_path, each_frame=False), 4)
+    chosen = choose_batching(pipeline_of(tmp_path, dearer_together=False), 4)
     assert chosen.frames == 4
     assert str(chosen).startswith('up to 4 together (4 frames take ')
 
 
-def test_in_turns_where_each_frame_costs_as_much(tmp_path):
-    chosen = choose_batching(pipeline_of(tmp_path, each_frame=True), 4)
+def test_in_turns_where_frames_together_cost_more(tmp_path):
+    chosen = choose_batching(pipeline_of(tmp_path, dearer_together=True), 4)
     assert chosen.frames == 1
     assert str(chosen).startswith('in turns (4 frames take ')
 
 
 def test_in_turns_where_the_runtime_takes_one_frame(tmp_path):
-    pipeline = pipeline_of(tmp_path, each_frame=False, kind=BackendKind.OPENVINO)
+    pipeline = pipeline_of(tmp_path, dearer_together=False, kind=BackendKind.OPENVINO)
     assert choose_batching(pipeline, 4) == Batching(1, 'the runtime takes one frame at a time')
 
 
 def test_a_single_camera_has_no_choice(tmp_path):
-    chosen = choose_batching(pipeline_of(tmp_path, each_frame=False), 1)
+    chosen = choose_batching(pipeline_of(tmp_path, dearer_together=False), 1)
     assert (chosen, str(chosen)) == (Batching(1), 'one by one')
 
 
@@ -50,7 +50,7 @@ def test_choosing_is_cancelled(tmp_path):
             return True
 
     with pytest.raises(LoadingCancelledError):
-        choose_batching(pipeline_of(tmp_path, each_frame=False), 2, Unwanted())
+        choose_batching(pipeline_of(tmp_path, dearer_together=False), 2, Unwanted())
 
 
 def test_a_model_that_takes_single_frames_alone_is_run_in_turns(tmp_path):

@@ -203,7 +203,7 @@ def test_a_frame_that_the_network_fails_on_costs_no_other_camera(network, peer, 
 def test_a_fast_camera_does_not_starve_a_slow_one(network, peer, rig, tmp_path):
     spec = graphs.spec()
     graph = graphs.depth_graph(spec)
-    graphs.add_work(graph, size=700, times=3, each_frame=True)
+    graphs.add_work(graph, size=700, times=3, dearer_together=True)
     slow = graphs.write_model(tmp_path / 'slow', spec, graph)
     with node_with(network, slow.path, backend='onnxruntime'):
         rig.start()
@@ -328,7 +328,7 @@ def test_no_names_are_a_single_camera(network, peer, model):
 
 def test_cameras_that_outrun_the_model_do_not_keep_the_node_active(network, peer, rig, tmp_path):
     graph = graphs.depth_graph(graphs.spec())
-    graphs.add_work(graph, size=256, times=8, each_frame=True)
+    graphs.add_work(graph, size=256, times=8, dearer_together=True)
     model = graphs.write_model(tmp_path / 'slow', depth=graph)
     with node_with(network, model.path, backend='onnxruntime'):
         rig.start()
