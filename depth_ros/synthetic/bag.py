@@ -28,7 +28,7 @@ RIGHT_IMAGE_TOPIC = '/camera/right/image_raw/compressed'
 RIGHT_INFO_TOPIC = '/camera/right/camera_info'
 MIN_RATE_HZ, MAX_RATE_HZ = 0.01, 1000.0
 MAX_SPEED = 10.0
-"""Metres a second: the whole walk is in memory, step by step."""
+"""Metres a second. A walk is planned in memory: beyond these bounds it would not end or fit."""
 
 
 @dataclass(frozen=True)
