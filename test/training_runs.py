@@ -1,12 +1,14 @@
-"""What tests of whole runs share: the command, its sudden end, its logs and weights."""
+"""What tests of whole runs share: the command, its sudden end, a full disk, logs and weights."""
 
 from __future__ import annotations
 
 import csv
+import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,14 @@ def assert_same_weights(model: Path, expected: Path) -> None:
     weights = read_weights(model)
     for name, value in read_weights(expected).items():
         torch.testing.assert_close(weights[name], value, atol=0, rtol=0)
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """No file of this process grows above so many bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

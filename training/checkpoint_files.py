@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from training.state_files import write_weights_file
 
 
 class CheckpointFiles(TorchCheckpointIO):
@@ -24,11 +25,4 @@ class CheckpointFiles(TorchCheckpointIO):
         Raises:
             OSError: it cannot be written.
         """
-        try:
-            with open(path, 'wb') as file:
-                torch.save(checkpoint, file)
-        except RuntimeError as error:
-            # After a write that failed torch goes on to miss what should have been written.
-            if isinstance(error.__context__, OSError):
-                raise error.__context__ from None
-            raise
+        write_weights_file(checkpoint, Path(path))

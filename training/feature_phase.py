@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from depth_ros.errors import DepthRosError, ModelError
@@ -21,7 +20,7 @@ from training.networks.feature_net import FeatureNet, FrozenFeatures
 from training.official.featdepth_files import is_official_file, read_official_features
 from training.progress import Progress
 from training.ranks import Ranks
-from training.state_files import fill_strictly, read_weights_file
+from training.state_files import fill_strictly, read_weights_file, write_weights_file
 from training.tasks.features import FeatureTask
 from training.weights import WEIGHTS_FILE, read_weights
 
@@ -98,6 +97,21 @@ def read_features(source: Path) -> FeatureWeights:
     return FeatureWeights(contents, source)
 
 
+def write_features(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write a file that is whole or not there: it marks the end of the phase.
+
+    Raises:
+        DepthRosError: it cannot be written.
+    """
+    aside = path.with_suffix('.partial')
+    try:
+        write_weights_file(state, aside)
+        os.replace(aside, path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise DepthRosError(f'cannot write {path}: {error.strerror or error}') from None
+
+
 def load_features(net: FeatureNet | FrozenFeatures, weights: FeatureWeights) -> None:
     """Fill a net strictly; of frozen features only the part that they keep.
 
@@ -169,19 +183,8 @@ def _keep_features(task: FeatureTask, folder: Path) -> None:
     state = task.state_dict()
     if (folder / BEST).exists():
         state = read_weights_file(folder / BEST)['state_dict']
-    _save(
+    write_features(
         {name.removeprefix(FEATURES): value for name, value in state.items()
          if name.startswith(FEATURES)},
         folder / FEATURES_FILE,
     )
-
-
-def _save(state: Mapping[str, Tensor], path: Path) -> None:
-    """Write a file that is whole or not there: it marks the end of the phase."""
-    aside = path.with_suffix('.partial')
-    try:
-        torch.save(dict(state), aside)
-        os.replace(aside, path)
-    except (OSError, RuntimeError) as error:
-        aside.unlink(missing_ok=True)
-        raise DepthRosError(f'cannot write {path}: {error}') from None

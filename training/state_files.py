@@ -1,4 +1,4 @@
-"""Files of weights: read without running what is in them, and filled in strictly."""
+"""Files of weights: written, read without running what is in them, and filled in strictly."""
 
 from __future__ import annotations
 
@@ -48,6 +48,22 @@ def read_weights_file(path: Path, *, mapped: bool = False) -> dict[str, Any]:
     if not isinstance(contents, Mapping):
         raise ModelError(f'{path} holds a {type(contents).__name__}, not a state dict')
     return dict(contents)
+
+
+def write_weights_file(contents: Mapping[str, Any], path: Path) -> None:
+    """Write what read_weights_file reads; half of it may stay where that fails.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        with path.open('wb') as file:
+            torch.save(dict(contents), file)
+    except RuntimeError as error:
+        # After a write that failed torch goes on to miss what should have been written.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def fill_strictly(module: nn.Module, state: Mapping[str, Any], path: Path) -> None:

@@ -14,13 +14,14 @@ from training_runs import (
     assert_same_logs,
     assert_same_weights,
     column,
+    files_up_to,
     resume,
     rows,
     run_until,
     train_command,
 )
 
-from depth_ros.errors import ConfigError, ModelError
+from depth_ros.errors import ConfigError, DepthRosError, ModelError
 from depth_ros.model import Model
 from training.callbacks import BEST, LAST
 from training.config import BagSource, TrainConfig
@@ -29,7 +30,7 @@ from training.data import augment
 from training.data.batch import Batch
 from training.data.module import FrameDataModule, prepare_data
 from training.export.of_run import export_run
-from training.feature_phase import load_features, read_features
+from training.feature_phase import FEATURES_FILE, load_features, read_features, write_features
 from training.networks.build import build_frozen_features
 from training.tasks.features import FeatureTask
 from training.tasks.self_supervised import SelfSupervisedTask
@@ -264,3 +265,10 @@ def test_impossible_values_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         configure(bag, cache, override)
+
+
+def test_features_that_find_no_space_are_one_line_and_leave_nothing(tmp_path: Path) -> None:
+    no_space = pytest.raises(DepthRosError, match=r'cannot write .*features\.pt: File too large$')
+    with no_space, files_up_to(1000):
+        write_features({'encoder': torch.ones(1000)}, tmp_path / FEATURES_FILE)
+    assert not list(tmp_path.iterdir())

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import resource
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -14,7 +11,7 @@ import torch
 from helpers import quiet
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from training_runs import TINY
+from training_runs import TINY, files_up_to
 
 from depth_ros.errors import DepthRosError
 from training.callbacks import LAST, LogFields
@@ -60,17 +57,6 @@ def train(workdir: Path) -> None:
     workdir.mkdir()
     config = load_config(TINY, ['run.checkpoint_every=1'], [BagSource(Path('bag'))])
     fit(config, workdir, Wide(), Ones(), LogFields(('loss',), ()), [], ALONE, quiet)
-
-
-@contextmanager
-def files_up_to(size: int) -> Iterator[None]:
-    """No file of this process grows above so many bytes."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_checkpoints_need_no_other_folder(
