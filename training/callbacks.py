@@ -40,8 +40,8 @@ class LogFields:
 
 
 LOG_FIELDS = LogFields(
-    ('loss', 'photometric', 'feature_metric', 'single_view', 'smoothness', 'velocity', 'depth',
-     'rotation_rad', 'translation'),
+    ('loss', 'photometric', 'feature_metric', 'single_view', 'smoothness', 'velocity',
+     'consistency', 'depth', 'rotation_rad', 'translation'),
     ('loss', 'depth_loss', 'abs_rel'),
 )  # fmt: skip
 _PICTURES = 4

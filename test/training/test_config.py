@@ -48,7 +48,7 @@ def test_values_are_typed(tmp_path: Path) -> None:
     ('text', 'message'),
     [
         ('los: {}', "unknown key 'los' .*loss"),
-        ('loss: {depht: 1}', r"unknown key 'loss.depht' \(allowed: automask, coarse, depth"),
+        ('loss: {depht: 1}', r"unknown key 'loss.depht' \(allowed: automask, coarse, consistency"),
         ('run: {batch_size: many}', "run.batch_size is 'many', but must be int"),
         ('run: {batch_size: true}', 'run.batch_size is True, but must be int'),
         ('run: {batch_size: 0}', 'run.batch_size 0 must be 1 or more'),

@@ -365,6 +365,8 @@ class TestConfig:
             ({'photometric': 0.0, 'depth': 1.0, 'velocity': 0.1}, 'reaches depth through'),
             ({'photometric': 0.0, 'depth': 1.0, 'stereo': True}, 'loss.stereo needs'),
             ({'photometric': 0.0, 'depth': 1.0, 'coarse': 0.5}, 'loss.coarse 0.5 needs'),
+            ({'consistency': 0.1, 'photometric': 0.0, 'depth': 1.0}, 'consistency 0.1 needs'),
+            ({'consistency': 0.1, 'temporal': False, 'stereo': True}, 'consistency 0.1 needs'),
             ({'velocity': -1.0}, 'loss.velocity -1.0 must be 0 or more'),
             ({'first_order': False}, 'loss.smoothness has nothing to ask'),
         ):

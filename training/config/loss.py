@@ -44,6 +44,9 @@ class LossConfig:
         velocity: length of predicted translations against the distance that odometry or a
             measured velocity tells (Guizilini et al., CVPR 2020): depth becomes metric. Motions
             from tracked features then turn as odometry tells, where there is one.
+        consistency: depth of the frames before and after the target against the target's, moved
+            by the same motions as views (Bian et al., NeurIPS 2019), and by the measured ways
+            with velocity: one scale for all frames. Costs the depth of two more images a sample.
         depth: against depth truth [m].
         motion: of the pose network against its teacher.
         teacher: whose motions those are.
@@ -66,6 +69,7 @@ class LossConfig:
     temporal: bool = True
     stereo: bool = False
     velocity: float = 0.0
+    consistency: float = 0.0
     depth: float = 0.0
     motion: float = 0.0
     teacher: MotionTeacher = MotionTeacher.ODOMETRY
@@ -75,7 +79,7 @@ class LossConfig:
     def __post_init__(self) -> None:
         for name in (
             'photometric', 'feature_metric', 'coarse', 'smoothness', 'smoothness_edges',
-            'velocity', 'depth', 'motion',
+            'velocity', 'consistency', 'depth', 'motion',
         ):  # fmt: skip
             value = getattr(self, name)
             require(value >= 0, f'loss.{name} {value} must be 0 or more')
@@ -96,6 +100,11 @@ class LossConfig:
         require(
             self.temporal or not (self.velocity > 0 or self.warp_by_teacher),
             'loss.velocity and loss.warp_by_teacher need loss.temporal: true',
+        )
+        require(
+            self.consistency == 0 or (self.temporal and self.compares_views),
+            f'loss.consistency {self.consistency} needs loss.temporal: true, and loss.photometric '
+            'or loss.feature_metric above 0: it looks at the frames that they compare',
         )
         require(
             self.velocity == 0 or self.compares_views,

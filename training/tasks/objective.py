@@ -22,6 +22,7 @@ from training.geometry import (
     small_product,
 )
 from training.losses.depth import LogDepthLoss
+from training.losses.depth_consistency import DepthConsistencyLoss
 from training.losses.depth_unit import DepthUnitLoss, travel_excess
 from training.losses.motion import MotionLoss, MotionLossResult
 from training.losses.shared_mean import shared_mean
@@ -54,8 +55,8 @@ class Terms:
     Attributes:
         total: the objective.
         depth_loss: the objective without what teaches motion and features, no gradient.
-        photometric, feature_metric, single_view, smoothness, velocity, depth, rotation_rad,
-            translation: terms; NaN where not computed.
+        photometric, feature_metric, single_view, smoothness, velocity, consistency, depth,
+            rotation_rad, translation: terms; NaN where not computed.
         depth_m: of the target [B,1,H,W], no gradient.
     """
 
@@ -66,6 +67,7 @@ class Terms:
     single_view: Tensor
     smoothness: Tensor
     velocity: Tensor
+    consistency: Tensor
     depth: Tensor
     rotation_rad: Tensor
     translation: Tensor
@@ -74,8 +76,8 @@ class Terms:
     def scalars(self) -> dict[str, Tensor]:
         """Every scalar by name."""
         names = (
-            'photometric', 'feature_metric', 'single_view', 'smoothness', 'velocity', 'depth',
-            'rotation_rad', 'translation',
+            'photometric', 'feature_metric', 'single_view', 'smoothness', 'velocity',
+            'consistency', 'depth', 'rotation_rad', 'translation',
         )  # fmt: skip
         return {'loss': self.total.detach(), **{name: getattr(self, name) for name in names}}
 
@@ -95,6 +97,7 @@ class Objective(nn.Module):
         self._motion_loss = MotionLoss()
         self._velocity_loss = VelocityLoss()
         self._depth_unit_loss = DepthUnitLoss()
+        self._consistency_loss = DepthConsistencyLoss()
         # Kept in checkpoints, so that a resumed run holds the same unit.
         self._start: Tensor
         self.register_buffer('_start', torch.full((), float('nan')))
@@ -115,8 +118,8 @@ class Objective(nn.Module):
         scales = SCALES if weights.photometric > 0 else 1
         unknown = images01.new_full((), float('nan'))
         total = images01.new_zeros(())
-        photometric = smoothness = matching = single = velocity = depth_term = unknown
-        rotation = translation = unknown
+        photometric = smoothness = matching = single = velocity = unknown
+        consistency = depth_term = rotation = translation = unknown
         taught_features = total
         disparities = self._disparities(networks.depth, coloured01[:, TARGET], scales)
         depth_m = self._depth(disparities[0], images01.shape[-2:], factor)
@@ -135,6 +138,12 @@ class Objective(nn.Module):
             total = total + _UNIT_WEIGHT * self._unit_term(depth_m, excess)
             photometric, smoothness = compared.photometric, compared.smoothness
             matching, single = compared.feature_metric, compared.single_view
+            if weights.consistency > 0 and seen_T is not None:
+                depths = self._neighbours_depth(networks.depth, coloured01, factor)
+                views = make_views(batch, images01, self._metric(seen_T, batch), False, factor)
+                consistency_loss = self._consistency_loss(depth_m, depths, views)
+                total = total + weights.consistency * consistency_loss
+                consistency = consistency_loss.detach()
         if weights.velocity > 0 and forward_T is not None:
             velocity_loss = self._velocity_loss(forward_T[:2], batch.travelled_m.T)
             total = total + weights.velocity * velocity_loss
@@ -150,7 +159,7 @@ class Objective(nn.Module):
             rotation, translation = motion.rotation_rad, motion.translation
         return Terms(
             total, teaches_depth, photometric, matching, single, smoothness, velocity,
-            depth_term, rotation, translation, depth_m.detach(),
+            consistency, depth_term, rotation, translation, depth_m.detach(),
         )  # fmt: skip
 
     @contextmanager
@@ -174,12 +183,17 @@ class Objective(nn.Module):
         self, forward_T: Tensor, taught_T: Tensor, batch: Batch
     ) -> MotionLossResult:
         """The pose network's motions against its teacher's, of the pairs that both have."""
-        weights = self._weights
-        if weights.velocity > 0 and weights.teacher is MotionTeacher.FEATURES:
-            taught_T = at_travelled_length(taught_T, batch.travelled_m.T)
+        if self._weights.teacher is MotionTeacher.FEATURES:
+            taught_T = self._metric(taught_T, batch)
         pairs = min(len(forward_T), len(taught_T))
         forward_T, taught_T = forward_T[:pairs].flatten(0, 1), taught_T[:pairs].flatten(0, 1)
         return self._motion_loss(forward_T, taught_T, _known(taught_T))
+
+    def _metric(self, motions: Tensor, batch: Batch) -> Tensor:
+        """Motions of `_pairs` at their measured length, where one is learnt from."""
+        if self._weights.velocity == 0:
+            return motions
+        return at_travelled_length(motions, batch.travelled_m.T)
 
     def _unit_excess(
         self, depth_m: Tensor, taught_T: Tensor, batch: Batch, images01: Tensor
@@ -271,6 +285,13 @@ class Objective(nn.Module):
         if disparity.shape[-2:] != tuple(size):
             disparity = functional.interpolate(disparity, size, mode='bilinear')
         return correct_depth(disparity_to_depth(disparity, *self._range), factor)
+
+    def _neighbours_depth(self, net: DepthNet, coloured01: Tensor, factor: Tensor) -> Tensor:
+        """Of the frames before and after the target [2,B,1,H,W], from one pass."""
+        frames01 = torch.cat([coloured01[:, PREVIOUS], coloured01[:, NEXT]])
+        (disparity,) = self._disparities(net, frames01, 1)
+        depth_m = self._depth(disparity, frames01.shape[-2:], factor.repeat(2))
+        return depth_m.unflatten(0, (2, -1))
 
     def _disparities(self, net: DepthNet, image01: Tensor, scales: int) -> list[Tensor]:
         with self._autocast(image01.device):
