@@ -200,8 +200,9 @@ def test_depth_supervision_lowers_loss_and_error(bag: Path, tmp_path: Path) -> N
 
 def test_every_supervision_at_once(bag: Path, tmp_path: Path) -> None:
     config = configure(
-        bag, tmp_path, 'loss.depth=1', 'loss.velocity=0.05', 'loss.motion=0.1',
-        'loss.motion_more_pairs=true', 'loss.feature_metric=1e-3', 'features.mode=joint',
+        bag, tmp_path, 'loss.depth=1', 'loss.velocity=0.05', 'loss.consistency=0.1',
+        'loss.motion=0.1', 'loss.motion_more_pairs=true', 'loss.feature_metric=1e-3',
+        'features.mode=joint',
         'features.network.backbone=lcnet_035', 'features.network.channels=[4, 4, 8, 8, 8]',
         'run.epochs=1', 'run.steps_per_epoch=3',
     )  # fmt: skip
