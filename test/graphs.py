@@ -259,7 +259,9 @@ def add_work(
 
     Args:
         graph: with the input `image` and the output `depth`.
-        size: rows and columns; two thousandths of its cube is the time in milliseconds, roughly.
+        size: rows and columns; 512 take some 2 ms of one core, and eight times as long when twice
+            as many. Where a test wants together to be chosen, take no less: a fraction of a
+            millisecond is lost among the times of all else.
         times: how often.
         dearer_together: once for each pair of frames of a batch, so that three together cost nine
             times as much as one on any computer; else a batch costs as much as one frame.

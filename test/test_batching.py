@@ -14,7 +14,7 @@ def pipeline_of(folder, dearer_together: bool, kind=BackendKind.ONNXRUNTIME) -> 
     """Of a network whose work is the same for any batch, or dearer for a larger one."""
     spec = graphs.spec()
     graph = graphs.depth_graph(spec)
-    graphs.add_work(graph, size=300, times=3, dearer_together=dearer_together)
+    graphs.add_work(graph, size=512, times=2, dearer_together=dearer_together)
     model = graphs.write_model(folder, spec, graph)
     return DepthPipeline.open(model, BackendOptions(kind, threads=1))
 

@@ -86,7 +86,7 @@ def lens_model(tmp_path_factory) -> Path:
     """
     spec = graphs.spec()
     graph = graphs.canonical_graph(spec)
-    graphs.add_work(graph, size=256, times=2)
+    graphs.add_work(graph, size=512, times=2)
     return graphs.write_model(tmp_path_factory.mktemp('models') / 'lens', spec, graph).path
 
 
@@ -184,7 +184,7 @@ def test_a_bad_image_of_one_camera_costs_no_other(network, peer, rig, lens_model
 
 def test_a_frame_that_the_network_fails_on_costs_no_other_camera(network, peer, rig, tmp_path):
     graph = graphs.fragile_graph(graphs.spec())
-    graphs.add_work(graph, size=256, times=2)
+    graphs.add_work(graph, size=512, times=2)
     model = graphs.write_model(tmp_path / 'fragile', depth=graph)
     with node_with(network, model.path, backend='onnxruntime'):
         rig.start()
