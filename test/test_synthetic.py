@@ -22,6 +22,7 @@ from depth_ros.camera import Intrinsics
 from depth_ros.cli.main import main
 from depth_ros.errors import ConfigError
 from depth_ros.synthetic import (
+    CameraMount,
     Scene,
     SyntheticBag,
     WallStyle,
@@ -173,6 +174,35 @@ def test_paths_are_smooth_turn_and_keep_away(scene, seed):
     assert np.ptp(np.arcsin(path[:, 2, 2])) > np.radians(5)
     assert np.ptp(path[:, 2, 3]) > 0.1
     assert min(distance_to_everything(scene, p) for p in path[::5, :3, 3]) > 0.35
+
+
+def test_a_robots_camera_keeps_its_height_and_pitch_and_drives_around_furniture():
+    scene = make_scene(7005)
+    mount = CameraMount(0.9, np.radians(-12))
+    path = make_path(scene, 200, 10.0, 5, speed=0.5, mount=mount)
+    np.testing.assert_allclose(path[:, 2, 3], 0.9, atol=0.01)
+    np.testing.assert_allclose(np.degrees(np.arcsin(path[:, 2, 2])), -12, atol=0.3)
+    np.testing.assert_allclose(path[:, 2, 0], 0, atol=1e-9)  # no roll
+    assert np.linalg.norm(np.ptp(path[:, :2, 3], axis=0)) > 2
+    for place in path[::10, :3, 3]:
+        body = [np.array([*place[:2], z]) for z in np.arange(0.4, 0.95, 0.1)]
+        assert min(distance_to_everything(scene, point) for point in body) > 0.35
+
+
+def test_a_pitch_without_a_height_is_refused(tmp_path, capsys):
+    status = main(['synthesize', '--out', str(tmp_path / 'bag'), '--camera-pitch', '-5'])
+    assert status != 0
+    assert '--camera-pitch -5 needs --camera-height' in capsys.readouterr().err
+    assert not (tmp_path / 'bag').exists()
+
+
+@pytest.mark.parametrize(
+    ('height', 'pitch', 'words'),
+    [(0.0, 0, 'height 0 m'), (3.0, 0, 'height 3 m'), (1.0, -2, 'pitch'), (np.nan, 0, 'nan m')],
+)
+def test_mounts_of_no_robot_are_refused(height, pitch, words):
+    with pytest.raises(ConfigError, match=words):
+        CameraMount(height, pitch)
 
 
 def test_depth_stays_in_the_range_of_indoor_cameras(scene):

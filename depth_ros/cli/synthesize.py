@@ -17,7 +17,7 @@ from depth_ros.bags import Storage
 from depth_ros.camera import Intrinsics
 from depth_ros.cli.progress import Progress
 from depth_ros.errors import ConfigError
-from depth_ros.synthetic import SyntheticBag, WallStyle, write_bag
+from depth_ros.synthetic import CameraMount, SyntheticBag, WallStyle, write_bag
 
 NAME = 'synthesize'
 HELP = 'render a synthetic scene into a bag with exact depth and poses'
@@ -39,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='add a second camera this far to the right')
     parser.add_argument('--speed', type=float, default=0.6, metavar='M/S',
                         help='typical speed of the camera (default: %(default)s)')
+    parser.add_argument('--camera-height', type=float, metavar='METRES',
+                        help='a robot drives with its camera this high above the floor '
+                        '(default: a person carries it, at changing height and pitch)')
+    parser.add_argument('--camera-pitch', type=float, metavar='DEGREES',
+                        help="of the robot's camera, up positive (default: -10)")
     parser.add_argument('--walls', choices=[style.value for style in WallStyle],
                         default=WallStyle.TEXTURED.value,
                         help='plain: walls and ceiling without texture (default: %(default)s)')
@@ -56,11 +61,20 @@ def run(args: argparse.Namespace) -> int:
         baseline_m=args.baseline,
         walls=WallStyle(args.walls),
         speed=args.speed,
+        mount=_mount(args.camera_height, args.camera_pitch),
     )
     with Progress('rendered', bag.frames) as progress:
         write_bag(args.out, bag, Storage(args.storage), progress.update)
     print(f'{args.out}: {bag.frames} frames of {args.width}x{args.height} at {args.rate:g} Hz')
     return 0
+
+
+def _mount(height_m: float | None, pitch_deg: float | None) -> CameraMount | None:
+    if height_m is None:
+        if pitch_deg is not None:
+            raise ConfigError(f'--camera-pitch {pitch_deg:g} needs --camera-height')
+        return None
+    return CameraMount(height_m, math.radians(-10.0 if pitch_deg is None else pitch_deg))
 
 
 def _intrinsics(width: int, height: int, fov_deg: float) -> Intrinsics:

@@ -13,7 +13,7 @@ from depth_ros.bags.writer import BagWriter, Storage
 from depth_ros.camera import Intrinsics
 from depth_ros.errors import ConfigError
 from depth_ros.messages import NSEC
-from depth_ros.synthetic.path import make_path
+from depth_ros.synthetic.path import CameraMount, make_path
 from depth_ros.synthetic.render import render
 from depth_ros.synthetic.room import WallStyle, make_scene
 
@@ -44,6 +44,7 @@ class SyntheticBag:
         walls: whether walls have texture.
         speed: typical speed of the camera [m/s], up to MAX_SPEED.
         jpeg_quality: 1 to 100.
+        mount: of the camera on a driving robot; None: a person carries it.
     """
 
     seed: int
@@ -54,6 +55,7 @@ class SyntheticBag:
     walls: WallStyle = WallStyle.TEXTURED
     speed: float = 0.6
     jpeg_quality: int = 95
+    mount: CameraMount | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be rendered.
@@ -98,7 +100,7 @@ def write_bag(
     """
     with BagWriter(path, storage) as writer:
         scene = make_scene(bag.seed, bag.walls)
-        poses = make_path(scene, bag.frames, bag.rate_hz, bag.seed, bag.speed)
+        poses = make_path(scene, bag.frames, bag.rate_hz, bag.seed, bag.speed, bag.mount)
         for index, world_T_cam in enumerate(poses):
             stamp_ns = START_NS + round(index * NSEC / bag.rate_hz)
             rgb, depth_m = render(scene, bag.intrinsics, world_T_cam)

@@ -13,6 +13,8 @@ from depth_ros.synthetic.scene import Scene
 
 # Least distance of the camera from everything.
 CLEARANCE_M = 0.36
+MIN_MOUNT_M, MAX_MOUNT_M = 0.1, 1.8
+MAX_PITCH_DEG = 60.0
 
 _CELL_M = 0.05
 _STRIDE = 2  # cells between the nodes that routes are searched on
@@ -24,10 +26,44 @@ _MARGIN_S = 3.0  # walked before the first and after the last pose
 _LONG_ENOUGH_S = 8.0  # a path this long is asked to turn
 
 
+@dataclass(frozen=True)
+class CameraMount:
+    """How a driving robot carries its camera.
+
+    Attributes:
+        height_m: of the camera above the floor.
+        pitch_rad: of the optical axis, up positive.
+    """
+
+    height_m: float
+    pitch_rad: float
+
+    def __post_init__(self) -> None:
+        """Refuse what no robot in a room can have.
+
+        Raises:
+            ConfigError: a number is out of range.
+        """
+        if not MIN_MOUNT_M <= self.height_m <= MAX_MOUNT_M:
+            raise ConfigError(
+                f'camera height {self.height_m:g} m must be {MIN_MOUNT_M:g} to {MAX_MOUNT_M:g}'
+            )
+        if not abs(self.pitch_rad) <= np.radians(MAX_PITCH_DEG):
+            raise ConfigError(
+                f'camera pitch {np.degrees(self.pitch_rad):g} degrees must be within'
+                f' -{MAX_PITCH_DEG:g} to {MAX_PITCH_DEG:g}'
+            )
+
+
 def make_path(
-    scene: Scene, frames: int, rate_hz: float = 15.0, seed: int = 0, speed: float = 0.6
+    scene: Scene,
+    frames: int,
+    rate_hz: float = 15.0,
+    seed: int = 0,
+    speed: float = 0.6,
+    mount: CameraMount | None = None,
 ) -> np.ndarray:
-    """A smooth walk with turns of more than 90 degrees in all, changing height and pitch.
+    """A smooth way through a scene with turns of more than 90 degrees in all.
 
     Args:
         scene: to walk through.
@@ -35,24 +71,26 @@ def make_path(
         rate_hz: poses a second.
         seed: the same seed gives the same path.
         speed: typical speed [m/s]; the real one varies around it.
+        mount: of a robot's camera, which floor and wheels shake by millimetres; the robot drives
+            around what a walk passes over. None: of a person's, at changing height and pitch.
 
     Returns:
         world_T_cam float64 [frames,4,4], optical frames.
 
     Raises:
-        ConfigError: a number is not positive, or the scene has no room to walk.
+        ConfigError: a number is not positive, or the scene has no room to move.
     """
     if frames < 1 or rate_hz <= 0 or speed <= 0:
         raise ConfigError(
             f'frames {frames}, rate {rate_hz} Hz and speed {speed} m/s must all be above 0'
         )
     rng = np.random.default_rng((seed, 7))
-    floor = _Floor.of(scene)
-    best, best_turn = _walk(floor, frames, 1 / rate_hz, rng, speed)
+    floor = _Floor.of(scene, mount)
+    best, best_turn = _walk(floor, frames, 1 / rate_hz, rng, speed, mount)
     for _ in range(_ATTEMPTS if frames / rate_hz > _LONG_ENOUGH_S else 0):
         if best_turn > _TURN_RAD:
             break
-        poses, turn = _walk(floor, frames, 1 / rate_hz, rng, speed)
+        poses, turn = _walk(floor, frames, 1 / rate_hz, rng, speed, mount)
         if turn > best_turn:
             best, best_turn = poses, turn
     return best
@@ -66,9 +104,11 @@ class _Floor:
     nodes: np.ndarray  # bool, the coarse grid that routes are searched on
 
     @classmethod
-    def of(cls, scene: Scene) -> _Floor:
+    def of(cls, scene: Scene, mount: CameraMount | None) -> _Floor:
         free = np.ones([int(n / _CELL_M) for n in (scene.size[1], scene.size[0])], np.uint8)
         low, high = _HEIGHTS_M[0] - CLEARANCE_M, _HEIGHTS_M[1] + CLEARANCE_M
+        if mount is not None:
+            low, high = 0.0, mount.height_m + CLEARANCE_M
         for box in scene.boxes:
             bottom, top = (box.centre[2] + s * box.size[2] / 2 for s in (-1, 1))
             if bottom < high and top > low:
@@ -86,7 +126,7 @@ class _Floor:
                     return cls(distance, labels == largest)
         if len(stats) > 1:
             return cls(distance, labels == largest)
-        raise ConfigError('the scene has no room for a camera to walk')
+        raise ConfigError('the scene has no room for a camera to move')
 
     def clearance(self, points: np.ndarray) -> float:
         """Least distance to an obstacle along points [n,2] in metres."""
@@ -97,7 +137,12 @@ class _Floor:
 
 
 def _walk(
-    floor: _Floor, frames: int, period_s: float, rng: np.random.Generator, speed: float
+    floor: _Floor,
+    frames: int,
+    period_s: float,
+    rng: np.random.Generator,
+    speed: float,
+    mount: CameraMount | None,
 ) -> tuple[np.ndarray, float]:
     """Poses along a random route, and how far the view turns in all [rad]."""
     # A little more at both ends, so that smoothing does not hold the camera still there.
@@ -114,15 +159,26 @@ def _walk(
     heading = _smooth(heading, 1.1 / period_s)
     look = rng.uniform(0.1, 0.6) * _wander(times, rng, 7.0)
     yaw = heading + look + 0.004 * _wander(times, rng, 0.4)
+    height, pitch, roll = _carried(times, rng, mount)
+    positions = np.column_stack([_unhurried(floor, on_route, period_s), height])
+    kept = slice(margin, margin + frames)
+    return _poses(positions[kept], yaw[kept], pitch[kept], roll[kept]), float(np.ptp(yaw[kept]))
+
+
+def _carried(
+    times: np.ndarray, rng: np.random.Generator, mount: CameraMount | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Height [m], pitch and roll [rad] over time."""
+    if mount is not None:
+        height = mount.height_m + 0.003 * _wander(times, rng, 0.5)
+        return height, mount.pitch_rad + 0.003 * _wander(times, rng, 0.35), np.zeros_like(times)
     pitch = rng.uniform(-0.36, -0.04) + 0.14 * _wander(times, rng, 5.0)
     pitch += 0.003 * _wander(times, rng, 0.35)
     roll = 0.03 * _wander(times, rng, 4.0)
     middle, swing = np.mean(_HEIGHTS_M), np.ptp(_HEIGHTS_M) / 2
     height = middle + swing * rng.uniform(0.4, 0.95) * _wander(times, rng, 8.0)
     height += 0.003 * _wander(times, rng, 0.5)
-    positions = np.column_stack([_unhurried(floor, on_route, period_s), height])
-    kept = slice(margin, margin + frames)
-    return _poses(positions[kept], yaw[kept], pitch[kept], roll[kept]), float(np.ptp(yaw[kept]))
+    return height, pitch, roll
 
 
 def _unhurried(floor: _Floor, xy: np.ndarray, period_s: float) -> np.ndarray:
