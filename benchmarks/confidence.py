@@ -14,9 +14,9 @@ import numpy as np
 
 from benchmarks.processor import processor_name
 from benchmarks.sizes import parse_size
-from depth_ros import se3
-from depth_ros.camera import Intrinsics
-from depth_ros.confidence import ReprojectionConfidence
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.motion import se3
+from depth_ros.pipeline.confidence import ReprojectionConfidence
 
 _SIZES = ((256, 192), (640, 192), (1024, 320))
 

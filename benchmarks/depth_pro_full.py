@@ -29,9 +29,9 @@ from torch import Tensor
 from benchmarks.processor import processor_name
 from depth_ros.backends.options import BackendOptions, Device
 from depth_ros.backends.ort import OrtBackend
-from depth_ros.camera import Intrinsics
-from depth_ros.model import Model
-from depth_ros.parity import depth_case
+from depth_ros.backends.parity import depth_case
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.model_folder.model import Model
 from training.export.graphs import DepthProGraph
 from training.networks.depth_pro import DepthPro, DepthProConfig
 from training.official.depth_pro_files import PUBLISHED, read_official_depth_pro

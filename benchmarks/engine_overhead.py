@@ -49,8 +49,8 @@ def main() -> int:
 def measure(width: int, height: int, runs: int) -> dict[str, float]:
     """Milliseconds of a run and of its parts, and bytes that a run allocates."""
     from depth_ros.backends import UNWATCHED, EngineOptions
-    from depth_ros.engines.building import build_engine
-    from depth_ros.engines.opening import Machine
+    from depth_ros.backends.engines.building import build_engine
+    from depth_ros.backends.engines.opening import Machine
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'depth.onnx'

@@ -27,12 +27,13 @@ import torch
 
 from benchmarks.processor import processor_name
 from depth_ros.backends import BackendKind, BackendOptions, Device, open_backend
-from depth_ros.camera import RectifyMode
+from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.cli.fit_fusion import parse_size
 from depth_ros.cli.train import parse_bag
 from depth_ros.errors import BagError, DepthRosError
 from depth_ros.evaluation.metrics import depth_metrics
-from depth_ros.model import Model, ModelSpec
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import ModelSpec
 from training.data.cache import default_cache_root, open_cache
 from training.fusion.combination import FourierCombination
 from training.fusion.corner_crops import PAPER_RATIOS, Candidates

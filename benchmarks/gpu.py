@@ -33,7 +33,6 @@ from benchmarks.inference_models import random_model
 from benchmarks.processor import processor_name
 from benchmarks.sizes import parse_size
 from benchmarks.training import matrix_peak
-from depth_ros.agreement import depth_difference
 from depth_ros.backends import (
     Backend,
     BackendKind,
@@ -42,9 +41,11 @@ from depth_ros.backends import (
     EngineOptions,
     open_backend,
 )
+from depth_ros.backends.agreement import depth_difference
+from depth_ros.backends.parity import ACCEPTED, MARGIN, depth_case
 from depth_ros.errors import BackendError
-from depth_ros.model import Model, Precision
-from depth_ros.parity import ACCEPTED, MARGIN, depth_case
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import Precision
 from training.export.graphs import DepthGraph
 from training.export.model_folder import convert_to_half
 from training.geometry import disparity_to_depth

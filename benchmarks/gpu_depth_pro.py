@@ -28,7 +28,6 @@ from benchmarks.depth_pro_full import random_state
 from benchmarks.gpu import time_of
 from benchmarks.processor import processor_name
 from benchmarks.training import matrix_peak
-from depth_ros.agreement import depth_difference
 from depth_ros.backends import (
     Backend,
     BackendKind,
@@ -37,9 +36,11 @@ from depth_ros.backends import (
     EngineOptions,
     open_backend,
 )
+from depth_ros.backends.agreement import depth_difference
+from depth_ros.backends.parity import ACCEPTED, MARGIN, depth_case
 from depth_ros.errors import BackendError
-from depth_ros.model import Model, Precision
-from depth_ros.parity import ACCEPTED, MARGIN, depth_case
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import Precision
 from training.export.graphs import DepthProGraph
 from training.networks.canonical import canonical_to_depth
 from training.networks.depth_pro import DepthPro, DepthProConfig

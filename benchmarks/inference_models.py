@@ -6,9 +6,17 @@ from pathlib import Path
 
 import torch
 
-from depth_ros.camera import Intrinsics
-from depth_ros.model import Fit, Model, ModelSpec, MotionSpec, Precision, ResizeFilter, ScaleKind
-from depth_ros.parity import ACCEPTED
+from depth_ros.backends.parity import ACCEPTED
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import (
+    Fit,
+    ModelSpec,
+    MotionSpec,
+    Precision,
+    ResizeFilter,
+    ScaleKind,
+)
 from training.export.graphs import disparity_graphs
 from training.export.model_folder import export_model
 from training.networks.build import NetworkConfig, build_depth_net, build_pose_net

@@ -23,10 +23,12 @@ from depth_ros.backends import (
     Device,
     open_backend,
 )
-from depth_ros.camera import Intrinsics, RectifyMode
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.cli.train import find_preset
 from depth_ros.errors import BackendError, DepthRosError
-from depth_ros.model import DEFAULT_MODEL, DEPTH_FILE, POSE_FILE, Fit, Model
+from depth_ros.model_folder.model import DEFAULT_MODEL, DEPTH_FILE, POSE_FILE, Model
+from depth_ros.model_folder.spec import Fit
 from training.config import BagSource
 from training.config.presets import load_config
 from training.export.graphs import DepthGraph, PoseGraph, to_onnx

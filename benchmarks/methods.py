@@ -27,8 +27,8 @@ from depth_ros.evaluation import report
 from depth_ros.evaluation.pages import PLAIN_NOTE
 from depth_ros.evaluation.report import Page
 from depth_ros.evaluation.tables import Column, Table
-from depth_ros.model import ScaleKind
-from depth_ros.whole_files import write_whole
+from depth_ros.model_folder.spec import ScaleKind
+from depth_ros.system.whole_files import write_whole
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torchvision.transforms import ColorJitter
 from torchvision.transforms import functional as pictures
 
 from benchmarks.plain_networks import PlainNetworks
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 
 SCALES = 4
 MIN_DEPTH, MAX_DEPTH = 0.1, 100.0

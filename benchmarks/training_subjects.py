@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.plain_monodepth2 import JpegTriples, Phases, PlainBatch, PlainTrainer
 from benchmarks.plain_networks import PlainNetworks
 from depth_ros import bags
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.cli.train import find_preset
 from depth_ros.synthetic import SyntheticBag, write_bag
 from training.allocator import keep_freed_memory

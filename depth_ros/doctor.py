@@ -17,14 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
-from depth_ros import transport
 from depth_ros.backends import UNWATCHED, BackendOptions, Loading, open_backend
-from depth_ros.engines import gpu
-from depth_ros.engines.opening import Machine
+from depth_ros.backends.engines import gpu
+from depth_ros.backends.engines.opening import Machine
+from depth_ros.backends.parity import MARGIN, ParityCase, depth_case, motion_case
 from depth_ros.errors import BackendError, DepthRosError
-from depth_ros.model import DEFAULT_MODEL, Model, ScaleKind
-from depth_ros.parity import MARGIN, ParityCase, depth_case, motion_case
-from depth_ros.ros_distro import ros_distro
+from depth_ros.model_folder.model import DEFAULT_MODEL, Model
+from depth_ros.model_folder.spec import ScaleKind
+from depth_ros.system import transport
+from depth_ros.system.ros_distro import ros_distro
 
 TIMED_RUNS = 10
 

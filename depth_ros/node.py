@@ -6,8 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from depth_ros import heap
 from depth_ros.ros.ending import Ending
+from depth_ros.system import heap
 
 
 def main(args: Sequence[str] | None = None) -> int:

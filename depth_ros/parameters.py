@@ -15,18 +15,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from depth_ros.backends import BackendKind, BackendOptions, CpuPrecision, Device, EngineOptions
-from depth_ros.camera import RectifyMode
-from depth_ros.camera_names import check_names
-from depth_ros.egomotion import OdometrySettings
+from depth_ros.cameras.camera_names import check_names
+from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.errors import ConfigError
-from depth_ros.estimate import LONGEST_SMOOTHING_S
-from depth_ros.frame_links import plain_frame
-from depth_ros.ground_plane import down_of
-from depth_ros.model import DEFAULT_MODEL
-from depth_ros.mounting import base_T_camera
+from depth_ros.model_folder.model import DEFAULT_MODEL
+from depth_ros.motion.egomotion import OdometrySettings
+from depth_ros.motion.frame_links import plain_frame
+from depth_ros.motion.mounting import base_T_camera
 from depth_ros.parameter_entry import Meaning, TableEntry, Value
 from depth_ros.pipeline import OutputSize, TrackSettings
-from depth_ros.scale import ScaleSettings, ScaleSource
+from depth_ros.pipeline.estimate import LONGEST_SMOOTHING_S
+from depth_ros.pipeline.ground_plane import down_of
+from depth_ros.pipeline.scale import ScaleSettings, ScaleSource
 
 _POSE = 6
 """Numbers of the pose of one camera."""

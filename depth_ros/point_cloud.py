@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 
 XYZ_STEP, XYZRGB_STEP = 12, 16
 """Bytes of a point: float32 x, y, z at offsets 0, 4, 8; with colour, at 12, what sensor_msgs calls

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import yaml
 
-from depth_ros.camera_names import camera_topic
+from depth_ros.cameras.camera_names import camera_topic
 from depth_ros.parameters import NodeParameters
 
 _OUTPUTS = ('depth/color', 'points', 'odom')

@@ -27,9 +27,9 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from depth_ros.camera_names import camera_topic, remappings
+from depth_ros.cameras.camera_names import camera_topic, remappings
 from depth_ros.rviz import derived_camera_info, rviz_config, rviz_frame, rviz_topics
-from depth_ros.transport import profile_variables
+from depth_ros.system.transport import profile_variables
 
 CONFIG = Path(__file__).resolve().parents[1] / 'config'
 

@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from depth_ros.camera import Intrinsics
-from depth_ros.model import (
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import (
     METADATA_KEY,
     Fit,
-    Model,
     ModelSpec,
     MotionSpec,
     Precision,

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from depth_ros.camera import Intrinsics
-from depth_ros.messages import NSEC, matrix_to_quaternion
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.messages.poses import matrix_to_quaternion
+from depth_ros.messages.stamps import NSEC
 
 _SHARED_DATA = Path(__file__).resolve().parents[1] / '..' / 'shared' / 'data'
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from depth_ros.backends import BackendOptions, Device, open_backend
 from depth_ros.cli import import_model
-from depth_ros.model import Model
+from depth_ros.model_folder.model import Model
 from training.geometry import motion_to_transform
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from depth_ros import bag_messages
 from depth_ros.bags import BagReader, BagWriter, Storage
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.messages import bag_messages
 
 WIDTH, HEIGHT = 64, 48
 PERIOD_NS = 200_000_000

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from depth_ros import synthetic
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from training.data.cache import FrameCache
 
 WIDTH, HEIGHT = 96, 64

@@ -9,7 +9,7 @@ import numpy as np
 from ros_harness import FRAME, Peer, image_message, info_message
 from sensor_msgs.msg import CameraInfo, Image
 
-from depth_ros.camera_names import camera_topic
+from depth_ros.cameras.camera_names import camera_topic
 
 WIDTH, HEIGHT = 96, 72
 SECOND = 1_000_000_000

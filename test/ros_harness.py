@@ -27,8 +27,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from benchmarks import fault_messages
-from depth_ros import transport
-from depth_ros.ros_domain import pick_free_domain
+from depth_ros.system import transport
+from depth_ros.system.ros_domain import pick_free_domain
 
 ROOT = Path(__file__).resolve().parents[1]
 FRAME = 'camera_optical_frame'

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from depth_ros.agreement import depth_difference, motion_difference
-from depth_ros.model import MotionSpec, Precision
+from depth_ros.backends.agreement import depth_difference, motion_difference
+from depth_ros.model_folder.spec import MotionSpec, Precision
 
 TYPICAL = MotionSpec(interval_s=0.1, translation=0.5, rotation_rad=0.1, sigma_translation=0.1,
                      sigma_rotation_rad=0.1)

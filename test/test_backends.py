@@ -76,7 +76,7 @@ def test_a_provider_that_did_not_start_is_an_error(depth_path, monkeypatch):
     both = ['CUDAExecutionProvider', 'CPUExecutionProvider']
     monkeypatch.setattr(onnxruntime, 'InferenceSession', CpuOnly)
     monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: both)
-    monkeypatch.setattr('depth_ros.engines.gpu.is_present', lambda: True)
+    monkeypatch.setattr('depth_ros.backends.engines.gpu.is_present', lambda: True)
     with pytest.raises(BackendError, match='fell back to CPUExecutionProvider'):
         open_backend(depth_path, BackendOptions(BackendKind.ONNXRUNTIME, device=Device.CUDA))
     backend = open_backend(depth_path, BackendOptions())
@@ -89,7 +89,7 @@ def test_a_runtime_built_for_gpus_is_no_better_where_there_is_none(depth_path, m
 
     both = ['CUDAExecutionProvider', 'CPUExecutionProvider']
     monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: both)
-    monkeypatch.setattr('depth_ros.engines.gpu.is_present', lambda: False)
+    monkeypatch.setattr('depth_ros.backends.engines.gpu.is_present', lambda: False)
     assert open_backend(depth_path, ORT).caveat == ''
     pytest.importorskip('openvino')
     backend = open_backend(depth_path, BackendOptions())

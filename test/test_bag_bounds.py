@@ -12,13 +12,13 @@ import pytest
 import recordings
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, storage_mcap
 
-from depth_ros import bag_messages as build
 from depth_ros.bags import BagReader, read_frames
 from depth_ros.bags.bounds import LARGEST_CHUNK_BYTES, unpack_lz4, unpack_zstd, zstd
 from depth_ros.bags.topics import CameraTopics
 from depth_ros.bags.writer import Storage
 from depth_ros.errors import BagError, DepthRosError
-from depth_ros.messages import image_to_rgb
+from depth_ros.messages import bag_messages as build
+from depth_ros.messages.images import image_to_rgb
 
 TOPICS = CameraTopics('/image', '/camera_info')
 BOMB_BYTES = 1 << 28

@@ -18,7 +18,6 @@ from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as Writer2
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from depth_ros import bag_messages as build
 from depth_ros.bags import (
     BagReader,
     BagWriter,
@@ -33,7 +32,8 @@ from depth_ros.bags import (
     read_trajectory,
 )
 from depth_ros.errors import BagError, CameraError, ConfigError, MessageError
-from depth_ros.messages import NSEC
+from depth_ros.messages import bag_messages as build
+from depth_ros.messages.stamps import NSEC
 
 START_NS = 1_700_000_000 * NSEC
 STEP_NS = NSEC // 10

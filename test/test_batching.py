@@ -6,8 +6,8 @@ import pytest
 from ros_camera import textured
 
 from depth_ros.backends import BackendKind, BackendOptions, LoadingCancelledError
-from depth_ros.batching import Batching, choose_batching
 from depth_ros.pipeline import DepthPipeline
+from depth_ros.pipeline.batching import Batching, choose_batching
 
 
 def pipeline_of(folder, dearer_together: bool, kind=BackendKind.ONNXRUNTIME) -> DepthPipeline:

@@ -10,7 +10,9 @@ from helpers import make_camera_info, make_intrinsics
 from hypothesis import given
 from hypothesis import strategies as st
 
-from depth_ros.camera import CameraModel, Intrinsics, Rectifier, RectifyMode
+from depth_ros.cameras.camera_model import CameraModel
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.cameras.rectifier import Rectifier, RectifyMode
 from depth_ros.errors import CameraError
 
 cameras = st.builds(

@@ -3,9 +3,9 @@
 import pytest
 from helpers import make_intrinsics
 
-from depth_ros import bag_messages as build
-from depth_ros.camera_infos import CameraInfos
 from depth_ros.errors import CameraError
+from depth_ros.messages import bag_messages as build
+from depth_ros.messages.camera_infos import CameraInfos
 
 SIZE = (96, 72)
 FRAME = 'camera_optical_frame'

@@ -2,7 +2,7 @@
 
 import pytest
 
-from depth_ros.camera_names import camera_topic, check_names, remappings
+from depth_ros.cameras.camera_names import camera_topic, check_names, remappings
 from depth_ros.errors import ConfigError
 
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from depth_ros.cloud_messages import cloud_to_xyz
 from depth_ros.errors import MessageError
+from depth_ros.messages.cloud_messages import cloud_to_xyz
 
 FORMATS = {'f4': ('f', 7), 'f8': ('d', 8)}
 

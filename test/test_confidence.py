@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from depth_ros import se3
-from depth_ros.camera import Intrinsics
-from depth_ros.confidence import ReprojectionConfidence, photometric_difference
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.motion import se3
+from depth_ros.pipeline.confidence import ReprojectionConfidence, photometric_difference
 
 CAMERA = Intrinsics(120, 120, 79.5, 59.5, 160, 120)
 SIDEWAYS = se3.rigid(np.eye(3), np.array([0.2, 0.0, 0.0]))

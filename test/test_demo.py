@@ -16,10 +16,8 @@ import graphs
 import numpy as np
 import pytest
 
-from depth_ros import bag_messages as build
 from depth_ros.bags import BagWriter
-from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.demo import top_view
 from depth_ros.demo.accuracy import depth_accuracy, path_accuracy
 from depth_ros.demo.answers import Answers, Cloud
@@ -36,8 +34,10 @@ from depth_ros.demo.summary import (
     path_figures,
 )
 from depth_ros.errors import BagError
+from depth_ros.messages import bag_messages as build
+from depth_ros.motion.body_odometry import DEFAULT_BASE_T_CAM
 from depth_ros.synthetic import SyntheticBag, make_path, make_scene, render, write_bag
-from depth_ros.termination import terminated_like_interrupted
+from depth_ros.system.termination import terminated_like_interrupted
 
 SEED, FRAMES = 1_000_001, 8
 CAMERA = Intrinsics(80.0, 80.0, 47.5, 35.5, 96, 72)
@@ -334,7 +334,7 @@ def test_termination_unwinds_like_an_interrupt(tmp_path):
     program = (
         'import sys, time\nfrom pathlib import Path\n'
         'from depth_ros.demo.processes import start\n'
-        'from depth_ros.termination import terminated_like_interrupted\n'
+        'from depth_ros.system.termination import terminated_like_interrupted\n'
         'with terminated_like_interrupted(), '
         'start("s", ["http.server", "0"], {}, Path(sys.argv[1])) as child:\n'
         '    print(child.pid, flush=True)\n    time.sleep(60)\n'

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from depth_ros import se3
-from depth_ros.body_odometry import DEFAULT_BASE_T_CAM, body_odometry
-from depth_ros.egomotion import OdometryState, OdometryTracker, Reference, Tracking
+from depth_ros.motion import se3
+from depth_ros.motion.body_odometry import DEFAULT_BASE_T_CAM, body_odometry
+from depth_ros.motion.egomotion import OdometryState, OdometryTracker, Reference, Tracking
 
 SPEC = graphs.spec().motion  # an interval of 0.2 s, 0.1 units and 0.05 rad
 STEP_NS = 50_000_000

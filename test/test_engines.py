@@ -24,19 +24,19 @@ from depth_ros.backends import (
     LoadingCancelledError,
     open_backend,
 )
-from depth_ros.cli.main import main
-from depth_ros.engines.building import build_engine
-from depth_ros.engines.cache import (
+from depth_ros.backends.engines.building import build_engine
+from depth_ros.backends.engines.cache import (
     EngineCache,
     EngineKey,
     EngineRecord,
     pack_engine,
     unpack_engine,
 )
-from depth_ros.engines.library import find_library
+from depth_ros.backends.engines.library import find_library
+from depth_ros.backends.parity import depth_case
+from depth_ros.cli.main import main
 from depth_ros.errors import BackendError
-from depth_ros.model import Model
-from depth_ros.parity import depth_case
+from depth_ros.model_folder.model import Model
 
 __all__ = ['fake_gpu']
 
@@ -423,7 +423,7 @@ def test_engines_of_another_machine_are_not_installed(
 
 def elsewhere(model: Model, folder: Path) -> Path:
     """What --target writes; the fake is no TensorRT-RTX, which alone builds for others."""
-    from depth_ros.engines.opening import Machine, make_record
+    from depth_ros.backends.engines.opening import Machine, make_record
 
     machine = Machine.find()
     folder.mkdir()

@@ -9,7 +9,6 @@ import pytest
 import recordings
 from helpers import shared_bag
 
-from depth_ros import bag_messages
 from depth_ros.bags import BagReader, Selection
 from depth_ros.cli.main import main
 from depth_ros.errors import BagError, CameraError, ConfigError
@@ -21,9 +20,11 @@ from depth_ros.evaluation.registration import Picture, registration_caveat
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.samples import EvenSamples
 from depth_ros.evaluation.truth import NearestInTime, find_topics, true_depths
-from depth_ros.model import Model, ScaleKind
+from depth_ros.messages import bag_messages
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import ScaleKind
 from depth_ros.pipeline import DepthPipeline
-from depth_ros.scale import ScaleSettings, ScaleSource
+from depth_ros.pipeline.scale import ScaleSettings, ScaleSource
 
 
 @pytest.fixture(scope='module')

@@ -9,19 +9,19 @@ import pytest
 import recordings
 from helpers import shared_bag
 
-from depth_ros import bag_messages
-from depth_ros.bag_messages import PointField
 from depth_ros.bags import BagWriter, Selection
-from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
 from depth_ros.cli.main import main
 from depth_ros.errors import BagError, ConfigError
 from depth_ros.evaluation.evaluate import evaluate
 from depth_ros.evaluation.pages import to_text
 from depth_ros.evaluation.request import EvaluationRequest, LidarTruth
 from depth_ros.evaluation.truth import find_topics
-from depth_ros.mounting import parent_T_child
+from depth_ros.messages import bag_messages
+from depth_ros.messages.bag_messages import PointField
+from depth_ros.motion.body_odometry import DEFAULT_BASE_T_CAM
+from depth_ros.motion.mounting import parent_T_child
+from depth_ros.motion.se3 import inverse
 from depth_ros.pipeline import DepthPipeline
-from depth_ros.se3 import inverse
 
 IN_CAMERA = (-0.3, 0.1, 0.4, 0.02, -0.05, 1.2)
 CAM_T_LIDAR = inverse(DEFAULT_BASE_T_CAM) @ parent_T_child(IN_CAMERA)

@@ -10,7 +10,6 @@ import pytest
 import recordings
 from recordings import HEIGHT, WIDTH, stamp_of
 
-from depth_ros import bag_messages
 from depth_ros.bags import Selection
 from depth_ros.cli.main import main
 from depth_ros.errors import BagError
@@ -20,6 +19,7 @@ from depth_ros.evaluation.evaluate import evaluate
 from depth_ros.evaluation.mask_scores import MaskScores
 from depth_ros.evaluation.pages import to_text
 from depth_ros.evaluation.request import EvaluationRequest
+from depth_ros.messages import bag_messages
 from depth_ros.pipeline import DepthPipeline
 
 FRAMES = 4

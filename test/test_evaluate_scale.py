@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 import recordings
 
-from depth_ros import bag_messages
 from depth_ros.bags import BagReader, BagWriter, Selection, find_depth_topic, read_depth
 from depth_ros.cli.main import main
 from depth_ros.errors import BagError
 from depth_ros.evaluation.evaluate import evaluate
 from depth_ros.evaluation.pages import to_json
 from depth_ros.evaluation.request import EvaluationRequest
-from depth_ros.model import ScaleKind
+from depth_ros.messages import bag_messages
+from depth_ros.model_folder.spec import ScaleKind
 from depth_ros.pipeline import DepthPipeline
-from depth_ros.scale import ScaleSettings, ScaleSource
+from depth_ros.pipeline.scale import ScaleSettings, ScaleSource
 
 
 @pytest.fixture(scope='module')

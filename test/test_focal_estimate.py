@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from depth_ros.errors import CameraError
-from depth_ros.focal_estimate import FocalEstimate
 from depth_ros.pipeline import DepthPipeline
+from depth_ros.pipeline.focal_estimate import FocalEstimate
 
 
 def grey(level: int, width: int = 64, height: int = 48) -> np.ndarray:

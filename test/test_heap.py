@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from depth_ros import heap
+from depth_ros.system import heap
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='needs glibc')
 
 _HOLES = """
 from pathlib import Path
-from depth_ros import heap
+from depth_ros.system import heap
 assert heap.settle({})
 def resident_mib():
     return int(Path('/proc/self/statm').read_text().split()[1]) * 4 / 1024
@@ -25,7 +25,7 @@ print(before - resident_mib())
 
 _HEAPS = """
 import ctypes, threading
-from depth_ros import heap
+from depth_ros.system import heap
 {prepare}
 met = threading.Barrier(5)
 def allocate():

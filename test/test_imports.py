@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,26 @@ def test_training_imports_without_ros():
     loaded = imported_with(modules, ROS)
     assert 'torch' in loaded
     assert loaded.isdisjoint(ROS)
+
+
+def parts_needed(package: str) -> dict[str, set[str]]:
+    """Which parts (folders and files at the top) of a package each part imports, early or late."""
+    needed: dict[str, set[str]] = {}
+    for path in files_of(package):
+        part = path.relative_to(ROOT / package).with_suffix('').parts[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                top, *below = node.module.split('.')
+                if top == package:
+                    names = below[:1] or [alias.name for alias in node.names]
+                    needed.setdefault(part, set()).update(set(names) - {part})
+    return needed
+
+
+def test_parts_of_the_runtime_need_each_other_one_way():
+    order = list(TopologicalSorter(parts_needed('depth_ros')).static_order())
+    assert order.index('errors') < order.index('cameras') < order.index('messages')
+    assert order.index('backends') < order.index('pipeline') < order.index('ros')
 
 
 def test_walk_sees_late_and_early_imports(tmp_path):

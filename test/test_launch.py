@@ -12,9 +12,9 @@ import yaml
 from fake_launch import Launched, resolve
 from helpers import make_intrinsics
 
-from depth_ros import bag_messages
 from depth_ros.bags import BagWriter
-from depth_ros.camera_names import camera_topic
+from depth_ros.cameras.camera_names import camera_topic
+from depth_ros.messages import bag_messages
 from depth_ros.parameters import TABLE, NodeParameters
 from depth_ros.rviz import derived_camera_info
 

@@ -7,10 +7,11 @@ from helpers import make_intrinsics, shared_bag
 
 from depth_ros import synthetic
 from depth_ros.bags import BagReader, BagTransforms, CameraTopics, read_clouds, read_frames
-from depth_ros.camera import Intrinsics, Rectifier
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.cameras.rectifier import Rectifier
 from depth_ros.errors import ConfigError
 from depth_ros.evaluation.lidar import OcclusionRule, hidden, lidar_depth, nearest_depth
-from depth_ros.se3 import rigid
+from depth_ros.motion.se3 import rigid
 
 RULE = OcclusionRule()
 CAMERA = Intrinsics(300.0, 300.0, 159.5, 119.5, 320, 240)

@@ -24,10 +24,12 @@ from helpers import make_camera_info, make_header, make_intrinsics
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from depth_ros.camera import CameraModel, Rectifier, RectifyMode
-from depth_ros.camera_infos import CameraInfos
+from depth_ros.cameras.camera_model import CameraModel
+from depth_ros.cameras.rectifier import Rectifier, RectifyMode
 from depth_ros.errors import CameraError, DepthRosError, MessageError
-from depth_ros.messages import NSEC, depth_to_metres, image_to_rgb, mask_to_alpha, stamp_ns
+from depth_ros.messages.camera_infos import CameraInfos
+from depth_ros.messages.images import depth_to_metres, image_to_rgb, mask_to_alpha
+from depth_ros.messages.stamps import NSEC, stamp_ns
 from depth_ros.pipeline import CameraTrack, DepthPipeline, Frame, OutputSize, TrackSettings, Wanted
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]  # it takes as long as cases are wanted

@@ -13,14 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from depth_ros.errors import MessageError
-from depth_ros.messages import (
-    depth_to_metres,
-    image_to_rgb,
-    mask_to_alpha,
-    matrix_to_quaternion,
-    pose_to_matrix,
-    stamp_ns,
-)
+from depth_ros.messages.images import depth_to_metres, image_to_rgb, mask_to_alpha
+from depth_ros.messages.poses import matrix_to_quaternion, pose_to_matrix
+from depth_ros.messages.stamps import stamp_ns
 
 RNG = np.random.default_rng(3)
 RGB = RNG.integers(0, 256, (6, 10, 3), dtype=np.uint8)

@@ -14,7 +14,8 @@ import onnx
 import pytest
 
 from depth_ros.errors import ModelError
-from depth_ros.model import Model, ModelSpec, find_models, write_checksums
+from depth_ros.model_folder.model import Model, find_models, write_checksums
+from depth_ros.model_folder.spec import ModelSpec
 from depth_ros.pipeline import DepthPipeline, Frame
 
 

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from depth_ros import se3, synthetic
-from depth_ros.camera import Intrinsics
-from depth_ros.motion_refinement import MotionRefiner
+from depth_ros import synthetic
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.motion import se3
+from depth_ros.motion.refinement import MotionRefiner
 
 CAMERA = Intrinsics(210.0, 210.0, 127.5, 95.5, 256, 192)
 WHOLE = (slice(0, 192), slice(0, 256))

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
-from depth_ros.mounting import base_T_camera, body_frame_of
+from depth_ros.motion.body_odometry import DEFAULT_BASE_T_CAM
+from depth_ros.motion.mounting import base_T_camera, body_frame_of
 
 
 @pytest.mark.parametrize(

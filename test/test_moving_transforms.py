@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from depth_ros import bag_messages
 from depth_ros.bags import BagReader, BagTransforms, BagWriter
-from depth_ros.se3 import axis_angle_to_matrix, inverse, rigid
+from depth_ros.messages import bag_messages
+from depth_ros.motion.se3 import axis_angle_to_matrix, inverse, rigid
 
 BASE_T_LIDAR = rigid(axis_angle_to_matrix(np.array([0.0, 0.0, 0.3])), np.array([0.1, 0.0, 1.0]))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from depth_ros.errors import ModelError
-from depth_ros.npz import read_npz
+from depth_ros.model_folder.npz import read_npz
 
 LIMIT = 1 << 20
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from depth_ros.errors import ModelError
-from depth_ros.onnx_metadata import read_data_files, read_metadata
+from depth_ros.model_folder.onnx_metadata import read_data_files, read_metadata
 
 FUNCTION_FIXTURE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 

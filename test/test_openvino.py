@@ -17,9 +17,9 @@ from onnx import TensorProto, helper, numpy_helper
 from depth_ros.backends import BackendKind, BackendOptions, CpuPrecision, Device, open_backend
 from depth_ros.backends.backend import Backend
 from depth_ros.backends.eight_bits import sums_bytes_exactly
+from depth_ros.backends.parity import depth_case, motion_case
 from depth_ros.errors import BackendError
-from depth_ros.model import DEFAULT_MODEL, Model
-from depth_ros.parity import depth_case, motion_case
+from depth_ros.model_folder.model import DEFAULT_MODEL, Model
 
 pytest.importorskip('openvino', reason='openvino is not installed')
 

@@ -87,7 +87,7 @@ def test_installed_package_works_far_from_its_source(installed, tmp_path):
     build = sorted((installed.parent.parent).glob(f'build-{installed.parent.name[8:]}/depth_ros'))
     path = os.pathsep.join(str(folder) for folder in (installed / SITE_PACKAGES, *build))
     program = (
-        'import depth_ros, training; from depth_ros.resources import config_file\n'
+        'import depth_ros, training; from depth_ros.system.resources import config_file\n'
         'from importlib.metadata import distribution\n'
         'print(depth_ros.__file__, config_file("fastdds.xml"), sep="\\n")\n'
         'print(*sorted(f"{e.group}:{e.name}" for e in distribution("depth_ros").entry_points))'

@@ -6,12 +6,12 @@ import math
 import pytest
 import yaml
 
-from depth_ros.camera import RectifyMode
+from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.errors import ConfigError
 from depth_ros.parameters import TABLE, Extrinsics, NodeParameters
 from depth_ros.pipeline import OutputSize
-from depth_ros.resources import config_file
-from depth_ros.scale import ScaleSource
+from depth_ros.pipeline.scale import ScaleSource
+from depth_ros.system.resources import config_file
 
 PLACED = {'extrinsics': 'parameter', 'base_frame': 'base_link'}
 BY_NAME = {entry.name: entry for entry in TABLE}

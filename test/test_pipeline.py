@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from depth_ros.backends import BackendKind, BackendOptions, Device, open_backend
-from depth_ros.camera import Intrinsics
-from depth_ros.depth_pipeline import Question
+from depth_ros.backends.parity import WrongAnswersError
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.cameras.lens import FieldOfView
 from depth_ros.errors import BackendError, CameraError
-from depth_ros.lens import FieldOfView
-from depth_ros.model import Fit, Model
-from depth_ros.parity import WrongAnswersError
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import Fit
 from depth_ros.pipeline import DepthPipeline, Frame
+from depth_ros.pipeline.depth_pipeline import Question
 
 CAMERA = Intrinsics(100, 100, 63.5, 47.5, 128, 96)
 

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.point_cloud import PointCloudWriter
 
 CAMERA = Intrinsics(50, 55, 15.2, 11.7, 33, 25)

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import recordings
 
-from depth_ros import bag_messages as build
 from depth_ros.bags import BagReader, BagWriter, read_depth, read_frames, read_trajectory
 from depth_ros.bags.topics import CameraTopics
-from depth_ros.camera import CameraModel, Rectifier
+from depth_ros.cameras.camera_model import CameraModel
+from depth_ros.cameras.rectifier import Rectifier
 from depth_ros.cli.main import main
-from depth_ros.image_sources import list_images
-from depth_ros.messages import stamp_ns
-from depth_ros.model import ScaleKind
+from depth_ros.messages import bag_messages as build
+from depth_ros.messages.stamps import stamp_ns
+from depth_ros.model_folder.spec import ScaleKind
+from depth_ros.offline.image_sources import list_images
 
 FRAMES = 6
 

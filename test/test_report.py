@@ -18,7 +18,7 @@ from depth_ros.evaluation.report import (
     pictures,
     table,
 )
-from depth_ros.whole_files import write_whole
+from depth_ros.system.whole_files import write_whole
 
 SVG = '{http://www.w3.org/2000/svg}'
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from depth_ros import se3
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.errors import ConfigError
-from depth_ros.ground_plane import down_of, height_above_ground
-from depth_ros.model import ScaleKind
-from depth_ros.mounting import base_T_camera
-from depth_ros.scale import ScaleSettings, ScaleSource, make_scale
+from depth_ros.model_folder.spec import ScaleKind
+from depth_ros.motion import se3
+from depth_ros.motion.mounting import base_T_camera
+from depth_ros.pipeline.ground_plane import down_of, height_above_ground
+from depth_ros.pipeline.scale import ScaleSettings, ScaleSource, make_scale
 
 CAMERA = Intrinsics(200, 200, 127.5, 95.5, 256, 192)
 UP_TO_SCALE = dataclasses.replace(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from depth_ros import se3
+from depth_ros.motion import se3
 
 UNIT = st.floats(-1, 1)
 VECTORS = npst.arrays(np.float64, 3, elements=UNIT)

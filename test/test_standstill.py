@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from depth_ros.standstill import is_blind, shift_between, stands_still, thumbnail
+from depth_ros.motion.standstill import is_blind, shift_between, stands_still, thumbnail
 
 
 def texture(seed=0, size=(192, 300)):

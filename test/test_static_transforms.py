@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from depth_ros import bag_messages
 from depth_ros.bags import BagReader, BagWriter, TransformGraph, read_static_transforms
-from depth_ros.se3 import axis_angle_to_matrix, inverse, rigid
+from depth_ros.messages import bag_messages
+from depth_ros.motion.se3 import axis_angle_to_matrix, inverse, rigid
 
 
 def motion(seed):

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from depth_ros import se3
-from depth_ros.camera import Intrinsics
-from depth_ros.steady_scale import SteadyDepth, SteadyScale
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.motion import se3
+from depth_ros.pipeline.steady_scale import SteadyDepth, SteadyScale
 
 CAMERA = Intrinsics(60.0, 62.0, 31.5, 24.5, 64, 48)
 RAYS = CAMERA.rays()

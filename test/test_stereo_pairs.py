@@ -9,9 +9,9 @@ import pytest
 from helpers import shared_bag
 from recordings import CAMERA, stamp_of
 
-from depth_ros import bag_messages
 from depth_ros.bags import BagReader, BagWriter, CameraTopics, find_stereo_partner
 from depth_ros.errors import BagError
+from depth_ros.messages import bag_messages
 
 GREY = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
 

@@ -18,7 +18,7 @@ from depth_ros.bags import (
     read_frames,
     read_trajectory,
 )
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.cli.main import main
 from depth_ros.errors import ConfigError
 from depth_ros.synthetic import (

@@ -9,20 +9,14 @@ import numpy as np
 import onnx
 import pytest
 
-from depth_ros import se3
-from depth_ros.camera import Intrinsics
-from depth_ros.egomotion import OdometrySettings, Tracking
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.errors import CameraError, ConfigError
-from depth_ros.model import Fit, Model, ScaleKind
-from depth_ros.pipeline import (
-    CameraTrack,
-    DepthPipeline,
-    Frame,
-    OutputSize,
-    TrackSettings,
-    Wanted,
-)
-from depth_ros.scale import ScaleSettings, ScaleSource
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import Fit, ScaleKind
+from depth_ros.motion import se3
+from depth_ros.motion.egomotion import OdometrySettings, Tracking
+from depth_ros.pipeline import CameraTrack, DepthPipeline, Frame, OutputSize, TrackSettings, Wanted
+from depth_ros.pipeline.scale import ScaleSettings, ScaleSource
 
 CAMERA = Intrinsics(100, 100, 63.5, 47.5, 128, 96)
 STEP_NS = 50_000_000

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from depth_ros import transport
-from depth_ros.resources import config_file
+from depth_ros.system import transport
+from depth_ros.system.resources import config_file
 
 NAMESPACE = '{http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles}'
 

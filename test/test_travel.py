@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from recordings import forward_pose, stamp_of
 
-from depth_ros import bag_messages, se3
-from depth_ros.bag_messages import Twist
 from depth_ros.bags import BagReader, BagWriter, find_velocity_topic, read_travel
 from depth_ros.bags.travel import integrate_twists
 from depth_ros.errors import BagError
-from depth_ros.messages import NSEC
+from depth_ros.messages import bag_messages
+from depth_ros.messages.bag_messages import Twist
+from depth_ros.messages.stamps import NSEC
+from depth_ros.motion import se3
 
 CAMERA, BODY = 'camera', 'base_link'
 # The camera sits 0.4 m ahead of the body's origin and 0.2 m to its left.

@@ -14,13 +14,13 @@ import pytest
 from fake_gpu_machine import fake_gpu
 
 from depth_ros.backends import BackendKind, BackendOptions, Device, EngineOptions, open_backend
+from depth_ros.backends.parity import depth_case, motion_case
 from depth_ros.backends.trt import TrtBackend
-from depth_ros.depth_pipeline import Question
 from depth_ros.doctor import State, check_gpu
 from depth_ros.errors import BackendError
-from depth_ros.model import Model
-from depth_ros.parity import depth_case, motion_case
+from depth_ros.model_folder.model import Model
 from depth_ros.pipeline import DepthPipeline
+from depth_ros.pipeline.depth_pipeline import Question
 
 __all__ = ['fake_gpu']
 
@@ -241,8 +241,8 @@ def test_frame_after_frame_allocates_nothing(fake_gpu, model, monkeypatch):
 def open_engine_unverified(model: Model) -> TrtBackend:
     """An engine that computes nothing passes no comparison: load it by hand."""
     from depth_ros.backends import UNWATCHED
-    from depth_ros.engines.building import build_engine
-    from depth_ros.engines.opening import Machine
+    from depth_ros.backends.engines.building import build_engine
+    from depth_ros.backends.engines.opening import Machine
 
     machine = Machine.find()
     built = build_engine(machine.library, model.depth_path, EngineOptions(), UNWATCHED)
@@ -250,7 +250,7 @@ def open_engine_unverified(model: Model) -> TrtBackend:
 
 
 def test_an_engine_of_other_bytes_is_refused(fake_gpu, model):
-    from depth_ros.engines.opening import Machine
+    from depth_ros.backends.engines.opening import Machine
 
     with pytest.raises(BackendError, match='Serialization assertion failed'):
         Machine.find().load(b'nonsense')
@@ -286,7 +286,7 @@ def test_auto_takes_the_cpu_where_no_gpu_is_and_does_not_complain(fake_gpu, mode
 
 def test_a_gpu_that_cuda_cannot_open_is_told(fake_gpu, model, monkeypatch):
     monkeypatch.setenv('FAKE_ERROR', '35')
-    monkeypatch.setattr('depth_ros.engines.gpu._DEVICE_FILES', (Path('/dev/null'),))
+    monkeypatch.setattr('depth_ros.backends.engines.gpu._DEVICE_FILES', (Path('/dev/null'),))
     backend = open_backend(model.depth_path, BackendOptions(), lambda: depth_case(model))
     assert 'TensorRT' not in backend.description
     assert 'CUDA finds none (cudaErrorInsufficientDriver)' in backend.caveat
@@ -318,7 +318,7 @@ def test_bindings_that_break_are_an_error_of_one_line(fake_gpu, model, monkeypat
 
 
 def test_a_gpu_that_nothing_can_use_is_told(fake_gpu, model, monkeypatch):
-    monkeypatch.setattr('depth_ros.engines.library.is_installed', lambda: False)
+    monkeypatch.setattr('depth_ros.backends.engines.library.is_installed', lambda: False)
     backend = open_backend(model.depth_path, BackendOptions(), lambda: depth_case(model))
     assert 'neither TensorRT nor onnxruntime-gpu' in backend.caveat
     quiet = BackendOptions(device=Device.CPU)

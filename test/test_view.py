@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.errors import CameraError
-from depth_ros.model import Fit, ResizeFilter
-from depth_ros.resize import resize_into
-from depth_ros.view import PADDING, View
+from depth_ros.model_folder.spec import Fit, ResizeFilter
+from depth_ros.pipeline.resize import resize_into
+from depth_ros.pipeline.view import PADDING, View
 
 KITCHEN = Intrinsics(525, 525, 319.5, 239.5, 640, 480)
 ROAD = Intrinsics(707, 707, 601, 183, 1226, 370)

@@ -9,8 +9,9 @@ import depth_pro_reference as reference
 import graphs
 import numpy as np
 
-from depth_ros.model import Fit, Model, ModelSpec, Precision, ScaleKind
-from depth_ros.parity import ACCEPTED
+from depth_ros.backends.parity import ACCEPTED
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import Fit, ModelSpec, Precision, ScaleKind
 from training.export.graphs import DepthProGraph
 from training.export.model_folder import export_model
 from training.export.onnx_files import MAX_FILE_BYTES

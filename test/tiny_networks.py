@@ -6,8 +6,8 @@ import graphs
 import numpy as np
 import torch
 
-from depth_ros.model import Fit, MotionSpec, Precision, ScaleKind
-from depth_ros.parity import ACCEPTED
+from depth_ros.backends.parity import ACCEPTED
+from depth_ros.model_folder.spec import Fit, MotionSpec, Precision, ScaleKind
 from training.networks.build import NetworkConfig, build_depth_net, build_pose_net
 from training.networks.depth_net import DepthNet
 from training.networks.pose_net import PoseNet

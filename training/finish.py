@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from depth_ros.camera import Intrinsics
-from depth_ros.model import ModelSpec, MotionSpec, ScaleKind
-from depth_ros.parity import ACCEPTED
+from depth_ros.backends.parity import ACCEPTED
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.model_folder.spec import ModelSpec, MotionSpec, ScaleKind
 from training.config import BagSource, TrainConfig
 from training.data.batch import Batch
 from training.data.module import FrameDataModule, TrainingData

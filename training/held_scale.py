@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from depth_ros.errors import ConfigError, DepthRosError, ModelError
-from depth_ros.model import Model, ScaleKind
-from depth_ros.whole_files import write_whole
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import ScaleKind
+from depth_ros.system.whole_files import write_whole
 from training.callbacks import weights_of_run
 from training.data.batch import Batch
 from training.run import CONFIG_FILE, read_run_config

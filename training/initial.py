@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from depth_ros.errors import ModelError
-from depth_ros.model import Model
+from depth_ros.model_folder.model import Model
 from training.callbacks import weights_of_run
 from training.official.featdepth_files import load_official_featdepth
 from training.official.monodepth2_files import has_official_pose, load_official

@@ -17,9 +17,9 @@ from depth_ros.evaluation.pages import to_json, to_page, to_text
 from depth_ros.evaluation.report import Page
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.results import Evaluation
-from depth_ros.model import Model
+from depth_ros.model_folder.model import Model
 from depth_ros.pipeline import DepthPipeline
-from depth_ros.whole_files import write_whole
+from depth_ros.system.whole_files import write_whole
 from training.config import BagSource, DataConfig, TrainConfig
 from training.data.cache import FrameCache
 from training.data.module import TrainingData

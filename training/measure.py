@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from depth_ros.model import MotionSpec
+from depth_ros.model_folder.spec import MotionSpec
 from training.data import augment
 from training.data.batch import NEXT, PREVIOUS, TARGET, Batch
 from training.geometry import small_product

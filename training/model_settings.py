@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from depth_ros.errors import ConfigError, ModelError
-from depth_ros.model import Model
+from depth_ros.model_folder.model import Model
 from training.config import TrainConfig
 from training.config.strict import to_plain
 

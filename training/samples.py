@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from depth_ros import synthetic
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 
 _COUNT = 3
 _RATE_HZ = 5.0

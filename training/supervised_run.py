@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from depth_ros.backends.parity import ACCEPTED
 from depth_ros.errors import ModelError
-from depth_ros.model import Model, ModelSpec, ScaleKind
-from depth_ros.parity import ACCEPTED
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import ModelSpec, ScaleKind
 from training.callbacks import BEST, Pictures, weights_of_run
 from training.config import TrainConfig
 from training.data.module import FrameDataModule, TrainingData

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from depth_ros.errors import ConfigError
-from depth_ros.whole_files import write_whole
+from depth_ros.system.whole_files import write_whole
 from training.allocator import keep_freed_memory
 from training.callbacks import BEST, LAST
 from training.config import TrainConfig

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from depth_ros.errors import ModelError
-from depth_ros.model import write_checksums
-from depth_ros.npz import read_npz
+from depth_ros.model_folder.model import write_checksums
+from depth_ros.model_folder.npz import read_npz
 
 WEIGHTS_FILE = 'weights.npz'
 _LARGEST_BYTES = 16 << 30

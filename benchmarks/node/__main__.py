@@ -33,12 +33,12 @@ from benchmarks.node.measure import Subject, measure
 from benchmarks.node.peer import Peer
 from benchmarks.node.report import Result, Windows, as_json, result_of, show
 from benchmarks.node.steps import in_namespace, measure_steps
-from depth_ros import transport
 from depth_ros.demo.processes import start
 from depth_ros.errors import DepthRosError
-from depth_ros.model import DEFAULT_MODEL, Model
-from depth_ros.ros_domain import pick_free_domain
-from depth_ros.termination import terminated_like_interrupted
+from depth_ros.model_folder.model import DEFAULT_MODEL, Model
+from depth_ros.system import transport
+from depth_ros.system.ros_domain import pick_free_domain
+from depth_ros.system.termination import terminated_like_interrupted
 
 _SIZES = ((640, 480), (1280, 720))
 _ORT = 'backend:=onnxruntime'

@@ -9,11 +9,11 @@ from nav_msgs.msg import Odometry
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from depth_ros.camera import Intrinsics
-from depth_ros.estimate import OutputSize
-from depth_ros.grids import NetworkGrid
-from depth_ros.model_spec import ModelSpec
-from depth_ros.view import View
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.model_folder.spec import ModelSpec
+from depth_ros.pipeline.estimate import OutputSize
+from depth_ros.pipeline.grids import NetworkGrid
+from depth_ros.pipeline.view import View
 
 _FOCAL = 0.8
 """Of the width."""

@@ -20,7 +20,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
 from benchmarks.node.cases import BEST_EFFORT, RELIABLE, TOPICS
-from depth_ros import transport
+from depth_ros.system import transport
 
 
 class Echo(Node):

@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from depth_ros.model import METADATA_KEY, Model
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import METADATA_KEY
 
 _OPSET, _IR_VERSION = 18, 9
 _NEAR_M, _FAR_M = 1.0, 10.0

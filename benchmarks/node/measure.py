@@ -11,7 +11,7 @@ from benchmarks.node.cases import TOPICS, Case
 from benchmarks.node.peer import Camera, Peer, Receiver
 from depth_ros.demo.processes import Child
 from depth_ros.errors import DepthRosError
-from depth_ros.model import Model
+from depth_ros.model_folder.model import Model
 
 _WARM_UP_FRAMES, _WARM_UP_S = 10, 10.0
 """Whichever is over first, where there was any answer: the largest hardly pass a busy machine."""

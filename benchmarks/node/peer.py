@@ -17,7 +17,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from benchmarks.node.cases import BEST_EFFORT, DEPTH, RELIABLE, Topic
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.errors import DepthRosError
 from depth_ros.ros.outputs import camera_info
 from depth_ros.ros.receiving import Receiving

@@ -15,7 +15,7 @@ from benchmarks.node.cases import Case
 from benchmarks.node.measure import Window
 from benchmarks.node.steps import Steps
 from benchmarks.processor import processor_name
-from depth_ros.ros_distro import ros_distro
+from depth_ros.system.ros_distro import ros_distro
 
 Windows = dict[tuple[Case, str], list[Window]]
 """One a round, by case and name of the subject."""

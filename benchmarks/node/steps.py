@@ -13,7 +13,7 @@ from benchmarks.node.measure import Subject, measure
 from benchmarks.node.peer import Peer
 from depth_ros.demo.processes import start
 from depth_ros.errors import DepthRosError
-from depth_ros.model import Model
+from depth_ros.model_folder.model import Model
 
 _CASES = tuple(
     Case(640, 480, outputs)

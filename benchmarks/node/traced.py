@@ -20,9 +20,9 @@ from rclpy.publisher import Publisher
 
 from benchmarks.node import echo
 from depth_ros import node
-from depth_ros.depth_pipeline import DepthPipeline
-from depth_ros.messages import stamp_ns
+from depth_ros.messages.stamps import stamp_ns
 from depth_ros.pipeline import CameraTrack
+from depth_ros.pipeline.depth_pipeline import DepthPipeline
 from depth_ros.ros.camera_port import CameraPort
 
 _SKIPPED = 20

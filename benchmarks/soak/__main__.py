@@ -55,13 +55,13 @@ from benchmarks.soak.verdict import (
     tenths,
     thirds,
 )
-from depth_ros import transport
 from depth_ros.demo.processes import Child, start
 from depth_ros.errors import DepthRosError
-from depth_ros.model import DEFAULT_MODEL, Model
-from depth_ros.resources import config_file
-from depth_ros.ros_domain import pick_free_domain
-from depth_ros.termination import terminated_like_interrupted
+from depth_ros.model_folder.model import DEFAULT_MODEL, Model
+from depth_ros.system import transport
+from depth_ros.system.resources import config_file
+from depth_ros.system.ros_domain import pick_free_domain
+from depth_ros.system.termination import terminated_like_interrupted
 
 _FRAMES = 60
 _CAMERA_SEGMENT_BYTES = 8 << 20

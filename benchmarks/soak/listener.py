@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from benchmarks.soak.camera import Camera
 from benchmarks.soak.scene import Scene
 from benchmarks.soak.verdict import Tally, Timed
-from depth_ros.messages import stamp_ns
+from depth_ros.messages.stamps import stamp_ns
 
 OUTPUTS: tuple[tuple[type, str], ...] = (
     (Image, 'depth/image'),

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from depth_ros.camera import Intrinsics
-from depth_ros.depth_pipeline import Frame
-from depth_ros.model import Model
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.model_folder.model import Model
 from depth_ros.pipeline import CameraTrack, DepthPipeline, TrackSettings, Wanted
+from depth_ros.pipeline.depth_pipeline import Frame
 from depth_ros.synthetic.path import make_path
 from depth_ros.synthetic.render import render
 from depth_ros.synthetic.room import WallStyle, make_scene

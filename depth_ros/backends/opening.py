@@ -13,7 +13,7 @@ from depth_ros.backends.options import BackendKind, BackendOptions, CpuPrecision
 from depth_ros.errors import BackendError
 
 if TYPE_CHECKING:
-    from depth_ros.parity import ParityCase
+    from depth_ros.backends.parity import ParityCase
 
 Verification = Callable[[], 'ParityCase']
 """Makes the frames by which a compiled graph is compared with ONNX Runtime."""
@@ -58,8 +58,8 @@ def open_backend(
 
 def _candidates(options: BackendOptions, verification: Verification | None) -> list[BackendKind]:
     """What AUTO tries, the best first; a runtime that is not installed is no candidate."""
+    from depth_ros.backends.engines import library
     from depth_ros.backends.ort import has_cuda
-    from depth_ros.engines import library
 
     kinds, tries_gpu = [], options.device.tries_gpu
     if tries_gpu and verification is not None and library.is_installed():
@@ -72,8 +72,8 @@ def _candidates(options: BackendOptions, verification: Verification | None) -> l
 
 def _missing(options: BackendOptions) -> list[str]:
     """What would be better, and is not installed."""
+    from depth_ros.backends.engines import library
     from depth_ros.backends.ort import has_cuda
-    from depth_ros.engines import library
 
     useless = options.device is Device.AUTO and options.device.tries_gpu
     if useless and not library.is_installed() and not has_cuda():
@@ -94,7 +94,7 @@ def _open_openvino(
     onnx_path: Path, options: BackendOptions, verification: Verification | None, loading: Loading
 ) -> Backend:
     from depth_ros.backends.ov import OpenVinoBackend
-    from depth_ros.parity import BF16_ACCEPTED, verify
+    from depth_ros.backends.parity import BF16_ACCEPTED, verify
 
     backend = OpenVinoBackend(onnx_path, options)
     if verification is not None:
@@ -110,7 +110,7 @@ def _open_openvino(
 def _open_tensorrt(
     onnx_path: Path, options: BackendOptions, verification: Verification | None, loading: Loading
 ) -> Backend:
-    from depth_ros.engines.opening import open_engine
+    from depth_ros.backends.engines.opening import open_engine
 
     return open_engine(onnx_path, options, verification, loading)
 

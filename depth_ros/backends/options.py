@@ -31,7 +31,7 @@ class Device(enum.Enum):
     @property
     def tries_gpu(self) -> bool:
         """Whether a GPU is to be tried: it is asked for, or there and nothing else asked for."""
-        from depth_ros.engines import gpu
+        from depth_ros.backends.engines import gpu
 
         return self is Device.CUDA or (self is Device.AUTO and gpu.is_present())
 

@@ -1,7 +1,8 @@
 """TensorRT 10 or 11, or TensorRT-RTX: a verified engine on a stream of its own.
 
 Bytes of a camera go to the GPU as they are, from pinned memory; copies and kernels of a run are
-recorded once as a CUDA graph and replayed by one call. Engines come from depth_ros.engines.
+recorded once as a CUDA graph and replayed by one call. Engines come from
+depth_ros.backends.engines.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from depth_ros.backends.backend import Backend
-from depth_ros.engines.cache import read_own
-from depth_ros.engines.gpu import Gpu, PinnedArray
-from depth_ros.engines.library import Library, Log
+from depth_ros.backends.engines.cache import read_own
+from depth_ros.backends.engines.gpu import Gpu, PinnedArray
+from depth_ros.backends.engines.library import Library, Log
 from depth_ros.errors import BackendError
-from depth_ros.whole_files import write_whole
+from depth_ros.system.whole_files import write_whole
 
 _SLOTS = 2
 """Outputs of one run stay untouched during the next."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from depth_ros.bags.stamped import read_stamped
-from depth_ros.cloud_messages import cloud_to_xyz
+from depth_ros.messages.cloud_messages import cloud_to_xyz
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,10 +13,11 @@ import numpy as np
 from depth_ros.bags.reader import BagReader
 from depth_ros.bags.stamped import read_stamped
 from depth_ros.bags.topics import CameraTopics
-from depth_ros.camera import CameraModel
-from depth_ros.camera_infos import CameraInfos
+from depth_ros.cameras.camera_model import CameraModel
 from depth_ros.errors import BagError, CameraError, ConfigError, MessageError
-from depth_ros.messages import NSEC, depth_to_metres, image_to_rgb, mask_to_alpha, stamp_ns
+from depth_ros.messages.camera_infos import CameraInfos
+from depth_ros.messages.images import depth_to_metres, image_to_rgb, mask_to_alpha
+from depth_ros.messages.stamps import NSEC, stamp_ns
 
 # camera_info may be recorded a little after its image.
 _PATIENCE = 16

@@ -14,9 +14,9 @@ from depth_ros.bags.static_transforms import (
     has_transforms,
     read_static_transforms,
 )
-from depth_ros.frame_links import plain_frame
-from depth_ros.messages import stamp_ns
-from depth_ros.se3 import interpolated
+from depth_ros.messages.stamps import stamp_ns
+from depth_ros.motion.frame_links import plain_frame
+from depth_ros.motion.se3 import interpolated
 
 _MOVING = '/tf'
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from depth_ros.bags.reader import BagReader
 from depth_ros.errors import MessageError
-from depth_ros.messages import stamp_ns
+from depth_ros.messages.stamps import stamp_ns
 
 T = TypeVar('T')
 

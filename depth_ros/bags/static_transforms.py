@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from depth_ros.bags.reader import BagReader
-from depth_ros.frame_links import plain_frame, read_link
-from depth_ros.se3 import inverse
+from depth_ros.motion.frame_links import plain_frame, read_link
+from depth_ros.motion.se3 import inverse
 
 _STATIC = '/tf_static'
 

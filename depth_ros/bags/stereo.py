@@ -7,7 +7,7 @@ import re
 
 from depth_ros.bags.reader import BagReader
 from depth_ros.bags.topics import CameraTopics, find_camera_topics, picture_topics, same_picture
-from depth_ros.camera import CameraModel
+from depth_ros.cameras.camera_model import CameraModel
 from depth_ros.errors import BagError
 
 _SIDE = re.compile(r'(?<![a-z])(left|right)(?![a-z])', re.I)

@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from depth_ros.bag_messages import (
+from depth_ros.bags.reader import BagReader, Topic
+from depth_ros.errors import BagError
+from depth_ros.messages.bag_messages import (
     CAMERA_INFO,
     COMPRESSED_IMAGE,
     IMAGE,
@@ -16,8 +18,6 @@ from depth_ros.bag_messages import (
     TWIST,
     TWIST_WITH_COVARIANCE,
 )
-from depth_ros.bags.reader import BagReader, Topic
-from depth_ros.errors import BagError
 
 _TRANSPORTS = ('/compressed', '/compressedDepth')
 _DEPTH_ENCODINGS = ('16UC1', '32FC1', 'mono16')

@@ -10,9 +10,10 @@ import numpy as np
 from depth_ros.bags.reader import BagReader
 from depth_ros.bags.static_transforms import read_static_transforms
 from depth_ros.errors import BagError, MessageError
-from depth_ros.frame_links import plain_frame
-from depth_ros.messages import pose_to_matrix, stamp_ns
-from depth_ros.se3 import interpolated
+from depth_ros.messages.poses import pose_to_matrix
+from depth_ros.messages.stamps import stamp_ns
+from depth_ros.motion.frame_links import plain_frame
+from depth_ros.motion.se3 import interpolated
 
 
 @dataclass(frozen=True, eq=False)

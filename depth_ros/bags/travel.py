@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from depth_ros.bag_messages import ODOMETRY, POSE
 from depth_ros.bags.reader import BagReader
 from depth_ros.bags.static_transforms import read_static_transforms
 from depth_ros.bags.trajectory import read_trajectory
 from depth_ros.errors import BagError
-from depth_ros.frame_links import plain_frame
-from depth_ros.messages import NSEC, stamp_ns
-from depth_ros.se3 import axis_angle_to_matrix
+from depth_ros.messages.bag_messages import ODOMETRY, POSE
+from depth_ros.messages.stamps import NSEC, stamp_ns
+from depth_ros.motion.frame_links import plain_frame
+from depth_ros.motion.se3 import axis_angle_to_matrix
 
 _LARGEST_GAP = 2.0
 """A measurement is stale after this many of its usual periods."""

@@ -21,8 +21,8 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys.store import Typestore
 
-from depth_ros.bag_messages import typestore
 from depth_ros.errors import BagError
+from depth_ros.messages.bag_messages import typestore
 
 
 class Storage(enum.Enum):

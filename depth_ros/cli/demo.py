@@ -19,7 +19,7 @@ from depth_ros.demo.run import DemoRequest, run_demo
 from depth_ros.demo.scene import SCENE_FRAMES, open_scene, render_scene
 from depth_ros.demo.summary import Summary
 from depth_ros.errors import ConfigError
-from depth_ros.model import DEFAULT_MODEL, Model
+from depth_ros.model_folder.model import DEFAULT_MODEL, Model
 
 NAME = 'demo'
 HELP = 'play a scene to the node over DDS and report depth, path, latency'

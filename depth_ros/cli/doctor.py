@@ -10,7 +10,7 @@ import json
 
 from depth_ros.cli.progress import PrintedLoading
 from depth_ros.doctor import Finding, State, examine
-from depth_ros.model import DEFAULT_MODEL
+from depth_ros.model_folder.model import DEFAULT_MODEL
 
 NAME = 'doctor'
 HELP = 'check libraries, ROS 2, image transport, runtimes and model; tell the cure'

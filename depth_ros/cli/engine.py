@@ -20,11 +20,8 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
-from depth_ros.backends.options import BackendOptions, EngineOptions
-from depth_ros.cli.options import add_engine_options, engine_options_of
-from depth_ros.cli.progress import PrintedLoading
-from depth_ros.engines.building import build_engine
-from depth_ros.engines.cache import (
+from depth_ros.backends.engines.building import build_engine
+from depth_ros.backends.engines.cache import (
     SUFFIX,
     EngineCache,
     EngineKey,
@@ -32,12 +29,15 @@ from depth_ros.engines.cache import (
     graph_sha256,
     pack_engine,
 )
-from depth_ros.engines.library import find_library
-from depth_ros.engines.opening import Machine, install_engine, make_record, open_engine
+from depth_ros.backends.engines.library import find_library
+from depth_ros.backends.engines.opening import Machine, install_engine, make_record, open_engine
+from depth_ros.backends.options import BackendOptions, EngineOptions
+from depth_ros.backends.parity import ParityCase, depth_case, motion_case
+from depth_ros.cli.options import add_engine_options, engine_options_of
+from depth_ros.cli.progress import PrintedLoading
 from depth_ros.errors import BackendError, ConfigError
-from depth_ros.model import Model
-from depth_ros.parity import ParityCase, depth_case, motion_case
-from depth_ros.whole_files import write_whole
+from depth_ros.model_folder.model import Model
+from depth_ros.system.whole_files import write_whole
 
 NAME = 'engine'
 HELP = 'build and verify TensorRT engines of a model, list and prune the kept ones'

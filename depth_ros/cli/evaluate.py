@@ -22,7 +22,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from depth_ros.bags import Selection
-from depth_ros.camera import RectifyMode
+from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.cli.options import (
     add_focal_option,
     add_model_options,
@@ -47,7 +47,7 @@ from depth_ros.evaluation.pages import to_json, to_page, to_text
 from depth_ros.evaluation.protocol import DepthProtocol, ProtocolKind
 from depth_ros.evaluation.report import Page
 from depth_ros.evaluation.request import EvaluationRequest, LidarTruth
-from depth_ros.whole_files import write_whole
+from depth_ros.system.whole_files import write_whole
 
 NAME = 'evaluate'
 HELP = 'measure depth and egomotion of a model on a bag with ground truth'

@@ -17,11 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from depth_ros.camera import RectifyMode
+from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.cli.options import add_topic_options
 from depth_ros.cli.train import parse_bag
 from depth_ros.errors import ConfigError
-from depth_ros.model import Model, Precision
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import Precision
 
 if TYPE_CHECKING:
     from training.config import BagSource

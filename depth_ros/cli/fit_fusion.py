@@ -17,11 +17,11 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from depth_ros.camera import RectifyMode
+from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.cli.options import add_topic_options
 from depth_ros.cli.train import parse_bag
 from depth_ros.errors import ConfigError
-from depth_ros.model import Model
+from depth_ros.model_folder.model import Model
 
 NAME = 'fit-fusion'
 HELP = 'make a model that combines depth of several crops, fitted on a bag with true depth'

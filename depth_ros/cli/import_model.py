@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_ros.errors import ConfigError
-from depth_ros.model import Precision
+from depth_ros.model_folder.spec import Precision
 
 if TYPE_CHECKING:
     from training.export.model_folder import ExportReport

@@ -24,8 +24,8 @@ from depth_ros.cli import (
     train,
 )
 from depth_ros.errors import DepthRosError
-from depth_ros.resources import package_version
-from depth_ros.termination import terminated_like_interrupted
+from depth_ros.system.resources import package_version
+from depth_ros.system.termination import terminated_like_interrupted
 
 # What a shell expects of a command that was refused, interrupted, or lost its reader.
 EXIT_ERROR = 2

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from depth_ros.errors import ModelError
-from depth_ros.model import DEFAULT_MODEL, Model, find_models
+from depth_ros.model_folder.model import DEFAULT_MODEL, Model, find_models
 
 NAME = 'models'
 HELP = 'list installed and user models with what their files say of themselves'

@@ -14,14 +14,14 @@ from depth_ros.backends import (
     EngineOptions,
 )
 from depth_ros.bags import Selection
-from depth_ros.camera import RectifyMode
+from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.cli.progress import PrintedLoading
 from depth_ros.errors import ConfigError
-from depth_ros.ground_plane import down_of
-from depth_ros.model import DEFAULT_MODEL, Model
-from depth_ros.mounting import base_T_camera
+from depth_ros.model_folder.model import DEFAULT_MODEL, Model
+from depth_ros.motion.mounting import base_T_camera
 from depth_ros.pipeline import DepthPipeline
-from depth_ros.scale import ScaleSettings, ScaleSource
+from depth_ros.pipeline.ground_plane import down_of
+from depth_ros.pipeline.scale import ScaleSettings, ScaleSource
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

@@ -16,9 +16,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from depth_ros import transport
 from depth_ros.bags import BagReader, find_camera_topics
 from depth_ros.errors import ConfigError
+from depth_ros.system import transport
 
 NAME = 'play'
 HELP = 'publish a bag on its topics'

@@ -28,7 +28,8 @@ from depth_ros.bags import (
     read_frames,
     read_trajectory,
 )
-from depth_ros.camera import RectifyMode
+from depth_ros.cameras.lens import FieldOfView, Lens, PinholeValues
+from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.cli.options import (
     add_focal_option,
     add_model_options,
@@ -41,21 +42,20 @@ from depth_ros.cli.options import (
     selection_of,
 )
 from depth_ros.cli.progress import Progress
-from depth_ros.egomotion import OdometrySettings
 from depth_ros.errors import BagError, ConfigError
-from depth_ros.estimate_bag import Contents, EstimateWriter
-from depth_ros.focal_estimate import FocalEstimate
-from depth_ros.image_sources import (
+from depth_ros.motion.egomotion import OdometrySettings
+from depth_ros.offline.estimate_bag import Contents, EstimateWriter
+from depth_ros.offline.image_sources import (
     VIDEO_SUFFIXES,
     list_images,
     read_images,
     read_video,
     video_size,
 )
-from depth_ros.lens import FieldOfView, Lens, PinholeValues
-from depth_ros.offline import OdometryFeed, rectified
+from depth_ros.offline.recordings import OdometryFeed, rectified
 from depth_ros.pipeline import CameraTrack, Frame, OutputSize, TrackSettings, Wanted
-from depth_ros.scale import ScaleSettings, ScaleSource
+from depth_ros.pipeline.focal_estimate import FocalEstimate
+from depth_ros.pipeline.scale import ScaleSettings, ScaleSource
 
 NAME = 'process'
 HELP = 'compute depth and odometry of a whole bag, image folder or video into a new bag'

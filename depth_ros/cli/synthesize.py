@@ -14,7 +14,7 @@ import math
 from pathlib import Path
 
 from depth_ros.bags import Storage
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.cli.progress import Progress
 from depth_ros.errors import ConfigError
 from depth_ros.synthetic import CameraMount, SyntheticBag, WallStyle, write_bag

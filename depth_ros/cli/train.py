@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depth_ros.errors import ConfigError, DepthRosError
-from depth_ros.resources import config_file
+from depth_ros.system.resources import config_file
 
 if TYPE_CHECKING:
     from training.config import BagSource, TrainConfig

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from depth_ros.bags import read_depth, read_trajectory
-from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
 from depth_ros.demo.answers import Answers
 from depth_ros.demo.scene import Scene
 from depth_ros.evaluation.alignment import Alignment, align
@@ -19,8 +18,9 @@ from depth_ros.evaluation.trajectories import (
     position_error,
 )
 from depth_ros.evaluation.truth import STAMP_TOLERANCE_NS, NearestInTime
-from depth_ros.model import ModelSpec, ScaleKind
-from depth_ros.se3 import inverse
+from depth_ros.model_folder.spec import ModelSpec, ScaleKind
+from depth_ros.motion.body_odometry import DEFAULT_BASE_T_CAM
+from depth_ros.motion.se3 import inverse
 
 MIN_POSES = 3
 

@@ -16,7 +16,9 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
 
 from depth_ros.demo.answers import Answers, Cloud
-from depth_ros.messages import depth_to_metres, pose_to_matrix, stamp_ns
+from depth_ros.messages.images import depth_to_metres
+from depth_ros.messages.poses import pose_to_matrix
+from depth_ros.messages.stamps import stamp_ns
 from depth_ros.ros.readiness import is_loading, is_ready
 
 _QOS = QoSProfile(

@@ -9,13 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
 from depth_ros.colorize import colorize_depth, depth_range
 from depth_ros.demo.accuracy import PathAccuracy
 from depth_ros.demo.answers import Answers
 from depth_ros.demo.summary import Summary
 from depth_ros.demo.top_view import draw_top_view
 from depth_ros.evaluation import plots, report
+from depth_ros.motion.body_odometry import DEFAULT_BASE_T_CAM
 
 MAX_CLOUDS = 12
 

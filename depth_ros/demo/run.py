@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from depth_ros import transport
 from depth_ros.bags import read_frames
 from depth_ros.demo.accuracy import depth_accuracy, path_accuracy
 from depth_ros.demo.answers import Answers
@@ -27,10 +26,12 @@ from depth_ros.demo.summary import (
     path_figures,
 )
 from depth_ros.errors import DepthRosError
-from depth_ros.model import Model, ScaleKind
-from depth_ros.ros_distro import ros_distro
-from depth_ros.ros_domain import pick_free_domain
-from depth_ros.whole_files import write_whole
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import ScaleKind
+from depth_ros.system import transport
+from depth_ros.system.ros_distro import ros_distro
+from depth_ros.system.ros_domain import pick_free_domain
+from depth_ros.system.whole_files import write_whole
 
 if TYPE_CHECKING:
     from depth_ros.demo.collector import Collector

@@ -16,9 +16,9 @@ from depth_ros.bags import (
     find_depth_topic,
     find_odometry_topic,
 )
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.errors import BagError
-from depth_ros.messages import stamp_ns
+from depth_ros.messages.stamps import stamp_ns
 from depth_ros.synthetic import SyntheticBag, write_bag
 
 SCENE_SEED = 1_000_003

@@ -17,7 +17,9 @@ from depth_ros.bags import (
     read_frames,
     read_trajectory,
 )
-from depth_ros.camera import CameraModel, Intrinsics, Rectifier
+from depth_ros.cameras.camera_model import CameraModel
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.cameras.rectifier import Rectifier
 from depth_ros.errors import BagError
 from depth_ros.evaluation.boundaries import FOREGROUND_ALPHA
 from depth_ros.evaluation.depth_scores import DepthScorer, DepthScores, FrameScore, TrueFrame
@@ -38,10 +40,10 @@ from depth_ros.evaluation.truth import (
     true_depths,
     true_masks,
 )
-from depth_ros.focal_estimate import FocalEstimate
-from depth_ros.offline import rectified
+from depth_ros.offline.recordings import rectified
 from depth_ros.pipeline import DepthPipeline, Frame
-from depth_ros.scale import ScaleSource
+from depth_ros.pipeline.focal_estimate import FocalEstimate
+from depth_ros.pipeline.scale import ScaleSource
 
 _SWEEP = ('LiDAR points stand where the sweep saw them: motion of the robot during a sweep is not '
           'compensated, and points that nearer ones hide from the camera are left out.')

@@ -7,7 +7,6 @@ from collections import Counter
 import numpy as np
 
 from depth_ros.bags import Trajectory
-from depth_ros.egomotion import OdometrySettings, OdometryState
 from depth_ros.evaluation.alignment import Alignment, align
 from depth_ros.evaluation.confidence_curve import ConfidenceScorer
 from depth_ros.evaluation.depth_scores import DepthScorer
@@ -16,10 +15,11 @@ from depth_ros.evaluation.motion_scores import MotionEvaluation, evaluate_motion
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.results import Latency, Paths
 from depth_ros.evaluation.truth import STAMP_TOLERANCE_NS
-from depth_ros.model import ModelSpec, ScaleKind
-from depth_ros.offline import OdometryFeed
+from depth_ros.model_folder.spec import ModelSpec, ScaleKind
+from depth_ros.motion.egomotion import OdometrySettings, OdometryState
+from depth_ros.offline.recordings import OdometryFeed
 from depth_ros.pipeline import CameraTrack, DepthPipeline, Estimate, Frame, TrackSettings, Wanted
-from depth_ros.scale import ScaleSettings, ScaleSource
+from depth_ros.pipeline.scale import ScaleSettings, ScaleSource
 
 
 class ModelRun:

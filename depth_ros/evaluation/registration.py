@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from depth_ros.camera import is_rectified_topic
-from depth_ros.frame_links import plain_frame
+from depth_ros.cameras.rectifier import is_rectified_topic
+from depth_ros.motion.frame_links import plain_frame
 
 
 @dataclass(frozen=True)

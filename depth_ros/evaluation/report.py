@@ -19,7 +19,7 @@ from typing import NewType
 import cv2
 import numpy as np
 
-from depth_ros.whole_files import write_whole
+from depth_ros.system.whole_files import write_whole
 
 Html = NewType('Html', str)
 """A finished piece of a page; plain text becomes one only through the builders, which escape."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from depth_ros.bags import Selection
-from depth_ros.camera import RectifyMode
+from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.errors import ConfigError
 from depth_ros.evaluation.lidar import OcclusionRule
 from depth_ros.evaluation.protocol import DepthProtocol
-from depth_ros.scale import ScaleSettings
+from depth_ros.pipeline.scale import ScaleSettings
 
 
 @dataclass(frozen=True)

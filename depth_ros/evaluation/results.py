@@ -13,8 +13,8 @@ from depth_ros.evaluation.mask_scores import MaskScores
 from depth_ros.evaluation.motion_scores import MotionEvaluation
 from depth_ros.evaluation.protocol import DepthProtocol, Scaling
 from depth_ros.evaluation.samples import Sample
-from depth_ros.model import ModelSpec
-from depth_ros.scale import ScaleSource, ScaleState
+from depth_ros.model_folder.spec import ModelSpec
+from depth_ros.pipeline.scale import ScaleSource, ScaleState
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,15 @@ from depth_ros.bags import (
     read_depth,
     read_masks,
 )
-from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
-from depth_ros.camera import CameraModel, Intrinsics
+from depth_ros.cameras.camera_model import CameraModel
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.errors import BagError
 from depth_ros.evaluation.lidar import OcclusionRule, lidar_depth
 from depth_ros.evaluation.request import EvaluationRequest, overlap_error
-from depth_ros.messages import NSEC, stamp_ns
-from depth_ros.mounting import parent_T_child
-from depth_ros.se3 import inverse
+from depth_ros.messages.stamps import NSEC, stamp_ns
+from depth_ros.motion.body_odometry import DEFAULT_BASE_T_CAM
+from depth_ros.motion.mounting import parent_T_child
+from depth_ros.motion.se3 import inverse
 
 STAMP_TOLERANCE_NS = 20_000_000
 """Truth this close in time belongs to a frame (common practice of the TUM benchmark)."""

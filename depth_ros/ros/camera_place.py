@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import deque
 
 from depth_ros.errors import MessageError
-from depth_ros.frame_links import plain_frame
-from depth_ros.ground_plane import down_of
-from depth_ros.mounting import Mounting
+from depth_ros.motion.frame_links import plain_frame
+from depth_ros.motion.mounting import Mounting
 from depth_ros.parameters import NodeParameters
 from depth_ros.pipeline import CameraTrack
+from depth_ros.pipeline.ground_plane import down_of
+from depth_ros.pipeline.scale import ScaleSource
 from depth_ros.ros.extrinsics import find_mounting
 from depth_ros.ros.health import Level, Problem, Trouble
 from depth_ros.ros.monitor import CameraMonitor
 from depth_ros.ros.robot_odometry import RobotPose, find_camera
 from depth_ros.ros.static_transforms import StaticTransforms
-from depth_ros.scale import ScaleSource
 
 PLACE_CURE = 'publish it, or set base_frame, camera_in_base and extrinsics to parameter'
 _MOST_POSES = 1000

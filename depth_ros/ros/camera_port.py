@@ -13,19 +13,13 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Header
 
-from depth_ros.camera_infos import CameraInfos
-from depth_ros.depth_pipeline import NetworkAnswer
 from depth_ros.errors import BackendError, CameraError, DepthRosError, MessageError
-from depth_ros.focal_estimate import FocalEstimate
+from depth_ros.messages.camera_infos import CameraInfos
 from depth_ros.parameters import NodeParameters
-from depth_ros.pipeline import (
-    BegunFrame,
-    CameraTrack,
-    DepthEstimate,
-    Estimate,
-    Frame,
-    SeenFrame,
-)
+from depth_ros.pipeline import BegunFrame, CameraTrack, DepthEstimate, Estimate, Frame, SeenFrame
+from depth_ros.pipeline.depth_pipeline import NetworkAnswer
+from depth_ros.pipeline.focal_estimate import FocalEstimate
+from depth_ros.pipeline.scale import ScaleSource, ScaleState
 from depth_ros.ros.camera_place import PLACE_CURE, CameraPlace
 from depth_ros.ros.health import SHOWN_S, Level, Problem, Trouble
 from depth_ros.ros.input_watch import UNREADABLE_CURE, missing_info, watch_inputs
@@ -37,7 +31,6 @@ from depth_ros.ros.robot_odometry import RobotPose
 from depth_ros.ros.static_transforms import StaticTransforms
 from depth_ros.ros.survival import Caught
 from depth_ros.ros.transforms import TransformBroadcaster
-from depth_ros.scale import ScaleSource, ScaleState
 
 _TROUBLE_OF = {
     MessageError: Trouble.IMAGE,

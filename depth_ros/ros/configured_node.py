@@ -17,9 +17,11 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
 from depth_ros.errors import ConfigError, MessageError
-from depth_ros.messages import pose_to_matrix, stamp_ns
-from depth_ros.model import Model
+from depth_ros.messages.poses import pose_to_matrix
+from depth_ros.messages.stamps import stamp_ns
+from depth_ros.model_folder.model import Model
 from depth_ros.parameters import NodeParameters
+from depth_ros.pipeline.scale import ScaleSource
 from depth_ros.ros.camera_port import CameraPort
 from depth_ros.ros.diagnostics import Diagnostics
 from depth_ros.ros.health import SHOWN_S, Level, Problem, Trouble
@@ -29,7 +31,6 @@ from depth_ros.ros.robot_odometry import RobotPose
 from depth_ros.ros.static_transforms import StaticTransforms
 from depth_ros.ros.transforms import TransformBroadcaster, listen_to_static_transforms
 from depth_ros.ros.worker import Worker
-from depth_ros.scale import ScaleSource
 
 _HANGS_S, _HANGS_TIMES = 5.0, 10.0
 """An image that takes so long, and so many times what images usually take, hangs."""

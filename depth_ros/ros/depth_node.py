@@ -25,7 +25,6 @@ from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
-from depth_ros import heap, transport
 from depth_ros.errors import DepthRosError
 from depth_ros.parameters import TABLE
 from depth_ros.ros.configured_node import ConfiguredNode
@@ -35,6 +34,7 @@ from depth_ros.ros.ending import Ending
 from depth_ros.ros.executors import ServicesThread
 from depth_ros.ros.health import OF_FRAMES, Level, Problem, Trouble
 from depth_ros.ros.transforms import require_tf
+from depth_ros.system import heap, transport
 
 _TRIM_SECONDS = 60
 _TABLE_NAMES = frozenset(entry.name for entry in TABLE)

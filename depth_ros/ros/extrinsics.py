@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
-from depth_ros.frame_links import plain_frame
-from depth_ros.mounting import Mounting, body_frame_of
+from depth_ros.motion.body_odometry import DEFAULT_BASE_T_CAM
+from depth_ros.motion.frame_links import plain_frame
+from depth_ros.motion.mounting import Mounting, body_frame_of
 from depth_ros.parameters import Extrinsics, NodeParameters
 from depth_ros.ros.static_transforms import StaticTransforms
 

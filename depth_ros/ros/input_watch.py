@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from depth_ros import transport
 from depth_ros.ros.health import OF_IMAGES, SHOWN_S, Level, Problem, Trouble
 from depth_ros.ros.inputs import Inputs
 from depth_ros.ros.monitor import Monitor
+from depth_ros.system import transport
 
 _ENOUGH_INFOS = 3
 """So many camera_info messages without an image are no accident of timing."""

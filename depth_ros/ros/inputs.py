@@ -15,9 +15,9 @@ from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from depth_ros.camera_infos import CameraInfos
-from depth_ros.camera_names import camera_topic
+from depth_ros.cameras.camera_names import camera_topic
 from depth_ros.errors import MessageError
+from depth_ros.messages.camera_infos import CameraInfos
 from depth_ros.parameters import ImageTransport
 from depth_ros.ros.raw_image import RawImage
 from depth_ros.ros.receiving import Receiving

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from depth_ros import heap
 from depth_ros.backends import BackendOptions, LoadingCancelledError
-from depth_ros.batching import Batching, choose_batching
 from depth_ros.errors import BackendError, DepthRosError
-from depth_ros.model import Model
+from depth_ros.model_folder.model import Model
 from depth_ros.pipeline import DepthPipeline
+from depth_ros.pipeline.batching import Batching, choose_batching
 from depth_ros.ros.mailbox import Mailbox
+from depth_ros.system import heap
 
 
 @dataclass(frozen=True)

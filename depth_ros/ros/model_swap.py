@@ -16,14 +16,14 @@ from typing import Any
 
 from depth_ros.backends import LoadingCancelledError
 from depth_ros.errors import ConfigError, DepthRosError
-from depth_ros.model import Model
+from depth_ros.model_folder.model import Model
 from depth_ros.parameters import NodeParameters
+from depth_ros.pipeline.scale import make_scale
+from depth_ros.pipeline.steady_scale import check_smoothing
 from depth_ros.ros.diagnostics import Diagnostics
 from depth_ros.ros.health import Level, Problem, Trouble
 from depth_ros.ros.model_loader import LoadedModel, LoadRequest, ModelLoader
 from depth_ros.ros.processor import FrameProcessor
-from depth_ros.scale import make_scale
-from depth_ros.steady_scale import check_smoothing
 
 _PATIENCE_S = 5.0
 """Whoever sets a parameter waits so long for the verdict; services and timers wait with it."""

@@ -14,12 +14,12 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from depth_ros.body_odometry import body_odometry
-from depth_ros.camera import Intrinsics
-from depth_ros.camera_names import camera_topic
+from depth_ros.cameras.camera_names import camera_topic
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.colorize import colorize_depth
-from depth_ros.messages import matrix_to_quaternion
-from depth_ros.mounting import Mounting
+from depth_ros.messages.poses import matrix_to_quaternion
+from depth_ros.motion.body_odometry import body_odometry
+from depth_ros.motion.mounting import Mounting
 from depth_ros.pipeline import DepthEstimate, Estimate, Wanted
 from depth_ros.point_cloud import XYZRGB_STEP, PointCloudWriter
 from depth_ros.ros.buffers import CloudBuffer, ImageBuffer

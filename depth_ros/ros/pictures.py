@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sensor_msgs.msg import CompressedImage
 
-from depth_ros.camera import CameraModel, Intrinsics, Rectifier, RectifyMode
-from depth_ros.camera_infos import CameraInfos
+from depth_ros.cameras.camera_model import CameraModel
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.cameras.rectifier import Rectifier, RectifyMode
 from depth_ros.errors import CameraError
-from depth_ros.messages import NSEC, image_to_rgb, stamp_ns
+from depth_ros.messages.camera_infos import CameraInfos
+from depth_ros.messages.images import image_to_rgb
+from depth_ros.messages.stamps import NSEC, stamp_ns
 from depth_ros.parameters import NodeParameters
 from depth_ros.ros.health import Level, Problem, Trouble
 from depth_ros.ros.monitor import CameraMonitor

@@ -16,9 +16,9 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
 
-from depth_ros.bag_messages import COMPRESSED_IMAGE, IMAGE
 from depth_ros.bags import BagReader, Topic
 from depth_ros.errors import BagError, ConfigError
+from depth_ros.messages.bag_messages import COMPRESSED_IMAGE, IMAGE
 from depth_ros.ros.readiness import wait_until_ready
 from depth_ros.ros.serialized import header_stamp_ns
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
 from depth_ros.errors import MessageError
+from depth_ros.motion.body_odometry import DEFAULT_BASE_T_CAM
 from depth_ros.parameters import Extrinsics, NodeParameters
 from depth_ros.ros.static_transforms import StaticTransforms
 

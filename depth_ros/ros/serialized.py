@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 
 from depth_ros.errors import MessageError
-from depth_ros.messages import NSEC
+from depth_ros.messages.stamps import NSEC
 
 AFTER_STAMP = 12
 """Where a message that begins with a std_msgs/Header goes on behind its stamp."""

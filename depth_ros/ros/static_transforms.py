@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from depth_ros.errors import MessageError
-from depth_ros.frame_links import plain_frame, read_link
-from depth_ros.se3 import inverse
+from depth_ros.motion.frame_links import plain_frame, read_link
+from depth_ros.motion.se3 import inverse
 
 
 class StaticTransforms:

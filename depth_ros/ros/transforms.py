@@ -16,8 +16,8 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
 from depth_ros.errors import ConfigError
-from depth_ros.messages import matrix_to_quaternion
-from depth_ros.mounting import Mounting
+from depth_ros.messages.poses import matrix_to_quaternion
+from depth_ros.motion.mounting import Mounting
 
 _DEPTH = 100
 """As tf2 has it."""

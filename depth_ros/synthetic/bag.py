@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from depth_ros import bag_messages as build
 from depth_ros.bags.writer import BagWriter, Storage
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.errors import ConfigError
-from depth_ros.messages import NSEC
+from depth_ros.messages import bag_messages as build
+from depth_ros.messages.stamps import NSEC
 from depth_ros.synthetic.path import CameraMount, make_path
 from depth_ros.synthetic.render import render
 from depth_ros.synthetic.room import WallStyle, make_scene

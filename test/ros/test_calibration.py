@@ -9,7 +9,8 @@ from ros_camera import HEIGHT, WIDTH, Camera, as_array
 from ros_harness import FRAME, RELIABLE, image_message, info_message, wait_for
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from depth_ros.camera import CameraModel, Rectifier
+from depth_ros.cameras.camera_model import CameraModel
+from depth_ros.cameras.rectifier import Rectifier
 
 
 class Linked(Camera):

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.synthetic import SyntheticBag, write_bag
 
 ROOT = Path(__file__).resolve().parents[2]

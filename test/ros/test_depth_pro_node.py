@@ -15,9 +15,10 @@ from ros_harness import Peer, image_message, wait_for
 from sensor_msgs.msg import CameraInfo, Image
 
 from depth_ros.bags import BagFrame, BagReader, Selection, find_camera_topics, read_frames
-from depth_ros.camera import Intrinsics, RectifyMode
-from depth_ros.model import Model
-from depth_ros.offline import rectified
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.cameras.rectifier import RectifyMode
+from depth_ros.model_folder.model import Model
+from depth_ros.offline.recordings import rectified
 from depth_ros.pipeline import DepthPipeline
 from depth_ros.ros.outputs import camera_info
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from helpers import make_transform
 
-from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
-from depth_ros.mounting import base_T_camera
+from depth_ros.motion.body_odometry import DEFAULT_BASE_T_CAM
+from depth_ros.motion.mounting import base_T_camera
 from depth_ros.parameters import Extrinsics, NodeParameters
 from depth_ros.ros.extrinsics import find_mounting
 from depth_ros.ros.static_transforms import StaticTransforms

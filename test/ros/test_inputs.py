@@ -9,8 +9,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_harness import BEST_EFFORT, FRAME, image_message, info_message, wait_for
 from sensor_msgs.msg import CameraInfo
 
-from depth_ros.camera_infos import CameraInfos
 from depth_ros.errors import MessageError
+from depth_ros.messages.camera_infos import CameraInfos
 from depth_ros.parameters import ImageTransport
 from depth_ros.ros.inputs import Arrival, Inputs
 

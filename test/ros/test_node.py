@@ -37,8 +37,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
 
-from depth_ros.messages import matrix_to_quaternion
-from depth_ros.mounting import base_T_camera
+from depth_ros.messages.poses import matrix_to_quaternion
+from depth_ros.motion.mounting import base_T_camera
 
 
 def test_answers_with_depth_of_the_picture_in_its_stamp_and_frame(network, peer, model):
@@ -411,7 +411,7 @@ def test_dynamic_parameters_take_effect_and_others_are_refused(network, peer, mo
 
 
 def test_up_to_scale_model_runs_only_by_the_users_word(network, peer, tmp_path):
-    from depth_ros.model import ScaleKind
+    from depth_ros.model_folder.spec import ScaleKind
 
     spec = graphs.spec(scale=ScaleKind.UP_TO_SCALE, scale_source='none')
     model = graphs.write_model(tmp_path / 'relative', spec).path

@@ -13,7 +13,7 @@ from ros_harness import image_message
 from sensor_msgs.msg import Image
 
 from depth_ros.errors import MessageError
-from depth_ros.messages import image_to_rgb
+from depth_ros.messages.images import image_to_rgb
 from depth_ros.ros.raw_image import RawImage
 
 

@@ -10,10 +10,11 @@ from ros_harness import RELIABLE, Peer, image_message, info_message, wait_for
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
-from depth_ros import bag_messages, synthetic
+from depth_ros import synthetic
 from depth_ros.bags import BagReader, BagWriter
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.cli.main import main
+from depth_ros.messages import bag_messages
 
 CAMERA = Intrinsics(260.0, 260.0, 159.5, 119.5, 320, 240)
 FRAME = 'camera'

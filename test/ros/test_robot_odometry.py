@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from geometry_msgs.msg import TransformStamped
 
-from depth_ros import se3
-from depth_ros.body_odometry import DEFAULT_BASE_T_CAM
 from depth_ros.errors import MessageError
-from depth_ros.messages import matrix_to_quaternion
+from depth_ros.messages.poses import matrix_to_quaternion
+from depth_ros.motion import se3
+from depth_ros.motion.body_odometry import DEFAULT_BASE_T_CAM
 from depth_ros.parameters import Extrinsics, NodeParameters
+from depth_ros.pipeline.scale import OdometryScale, ScaleSettings, ScaleSource
 from depth_ros.ros.robot_odometry import find_camera
 from depth_ros.ros.static_transforms import StaticTransforms
-from depth_ros.scale import OdometryScale, ScaleSettings, ScaleSource
 
 CAMERA = 'camera_optical_frame'
 PLACE = (1.0, 0.2, 0.5, 0.0, 0.3, 0.0)

@@ -8,7 +8,7 @@ import pytest
 import rclpy
 from rclpy.context import Context
 
-from depth_ros import ros_domain
+from depth_ros.system import ros_domain
 
 
 @contextlib.contextmanager

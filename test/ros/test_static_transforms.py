@@ -5,8 +5,8 @@ import pytest
 from helpers import make_transform as stamped
 
 from depth_ros.errors import MessageError
+from depth_ros.motion.se3 import axis_angle_to_matrix, inverse, rigid
 from depth_ros.ros.static_transforms import StaticTransforms
-from depth_ros.se3 import axis_angle_to_matrix, inverse, rigid
 
 
 def motion(seed):

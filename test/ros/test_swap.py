@@ -18,7 +18,7 @@ from ros_camera import HEIGHT, START, WIDTH, Camera, as_array, stamp_of
 from ros_harness import Peer, wait_for
 from sensor_msgs.msg import Image
 
-from depth_ros.model import METADATA_KEY, ScaleKind
+from depth_ros.model_folder.spec import METADATA_KEY, ScaleKind
 
 GREY = 100
 PER_GREY = {'one': 0.02, 'two': 0.04}

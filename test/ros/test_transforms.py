@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from nav_msgs.msg import Odometry
 
-from depth_ros.mounting import Mounting
+from depth_ros.motion.mounting import Mounting
 from depth_ros.ros.transforms import TransformBroadcaster
 
 

@@ -19,11 +19,14 @@ from recordings import (
     write_recording,
 )
 
-from depth_ros import bag_messages, bags
-from depth_ros.camera import CameraModel, Intrinsics, Rectifier
+from depth_ros import bags
+from depth_ros.cameras.camera_model import CameraModel
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.cameras.rectifier import Rectifier
 from depth_ros.errors import BagError, CameraError, DepthRosError
-from depth_ros.model import Fit
-from depth_ros.view import View
+from depth_ros.messages import bag_messages
+from depth_ros.model_folder.spec import Fit
+from depth_ros.pipeline.view import View
 from training.config import BagSource
 from training.data import cache as cache_module
 from training.data.cache import CacheSettings, open_cache, sample_depth

@@ -10,7 +10,7 @@ import pytest
 from recordings import PERIOD_NS, stamp_of, write_recording
 from tiny_networks import HEIGHT, SPEC, WIDTH
 
-from depth_ros.camera import RectifyMode
+from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.errors import BagError
 from training.config import BagSource
 from training.int8.calibration import (

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from depth_ros.errors import ConfigError
-from depth_ros.model import Fit
+from depth_ros.model_folder.spec import Fit
 from training.config import BagSource, MotionMeasure, Schedule, TrainConfig
 from training.config.presets import load_config
 from training.config.strict import parse, to_plain

@@ -13,7 +13,7 @@ import torch
 from ddp_gradients import SAMPLES, gradients, make_batch
 from rendered_frames import CAMERA, rendered_cache, walk
 
-from depth_ros.model import Model
+from depth_ros.model_folder.model import Model
 from depth_ros.synthetic import SyntheticBag, write_bag
 from training.config import AugmentConfig
 from training.data import augment

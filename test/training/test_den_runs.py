@@ -15,10 +15,11 @@ from training_runs import ROOT
 
 from depth_ros.backends import BackendKind, BackendOptions, Device
 from depth_ros.bags import Selection
-from depth_ros.camera import RectifyMode
+from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.errors import ConfigError
 from depth_ros.evaluation.evaluate import EvaluationRequest, evaluate
-from depth_ros.model import Model, ScaleKind
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import ScaleKind
 from depth_ros.pipeline import DepthPipeline
 from training.config import BagSource, TrainConfig
 from training.config.presets import load_config

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from view_synthesis import depth_to_disparity
 
 from depth_ros import synthetic
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from training.config import LossConfig, MotionTeacher, NetworkConfig, TrainConfig
 from training.data.augment import to_unit_images
 from training.data.batch import Batch

@@ -22,9 +22,10 @@ from tiny_networks import (
 )
 
 from depth_ros.backends import BackendOptions, Device, open_backend
+from depth_ros.backends.parity import ACCEPTED
 from depth_ros.errors import ModelError
-from depth_ros.model import Model, ModelSpec, Precision
-from depth_ros.parity import ACCEPTED
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import ModelSpec, Precision
 from training.export.graphs import DepthGraph, PoseGraph, disparity_graphs
 from training.export.half_precision import to_half_precision
 from training.export.model_folder import convert_to_half, export_model

@@ -14,11 +14,12 @@ import tiny_depth_pro as tiny
 import torch
 from onnx import TensorProto
 
-from depth_ros.agreement import depth_difference
 from depth_ros.backends import Backend, BackendKind, BackendOptions, Device, open_backend
+from depth_ros.backends.agreement import depth_difference
 from depth_ros.errors import ModelError
-from depth_ros.model import Model, Precision
-from depth_ros.onnx_metadata import read_data_files
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.onnx_metadata import read_data_files
+from depth_ros.model_folder.spec import Precision
 from training.export.graphs import DepthProGraph
 from training.export.model_folder import convert_to_half, export_model
 from training.networks.canonical import canonical_to_depth, focal_of_fov

@@ -22,7 +22,7 @@ from training_runs import (
 )
 
 from depth_ros.errors import ConfigError, DepthRosError, ModelError
-from depth_ros.model import Model
+from depth_ros.model_folder.model import Model
 from training.callbacks import BEST, LAST
 from training.config import BagSource, TrainConfig
 from training.config.presets import load_config

@@ -14,16 +14,17 @@ from recordings import PERIOD_NS, write_recording
 from tiny_networks import SAMPLES, SPEC, contrasted_networks, frames
 
 from depth_ros.backends import BackendKind, BackendOptions, Device, open_backend
+from depth_ros.backends.engines.building import build_engine
+from depth_ros.backends.engines.library import find_library
 from depth_ros.backends.loading import UNWATCHED
 from depth_ros.backends.options import EngineOptions
 from depth_ros.bags import Selection
-from depth_ros.camera import RectifyMode
+from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.cli.main import main
-from depth_ros.engines.building import build_engine
-from depth_ros.engines.library import find_library
 from depth_ros.errors import BagError, ConfigError, ModelError
 from depth_ros.evaluation.evaluate import EvaluationRequest, evaluate
-from depth_ros.model import Model, ModelSpec, Precision, ScaleKind
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import ModelSpec, Precision, ScaleKind
 from depth_ros.pipeline import DepthPipeline
 from training.config import BagSource
 from training.export.graphs import DepthGraph, disparity_graphs, module_to_onnx

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import gpu, gpu_depth_pro
-from depth_ros.model import Precision
+from depth_ros.model_folder.spec import Precision
 from training.networks.depth_pro import DepthProConfig
 
 ROOT = Path(__file__).parents[2]

@@ -16,11 +16,12 @@ import torch
 from official_models import import_official
 
 from depth_ros.bags import read_depth
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.cameras.lens import FieldOfView
 from depth_ros.cli.main import main
 from depth_ros.errors import ConfigError, ModelError
-from depth_ros.lens import FieldOfView
-from depth_ros.model import Fit, Model, Precision, ResizeFilter, ScaleKind
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import Fit, Precision, ResizeFilter, ScaleKind
 from depth_ros.pipeline import CameraTrack, DepthPipeline, Frame, OutputSize, TrackSettings
 from training.official.import_depth_pro import DepthProImport, import_depth_pro
 

@@ -9,7 +9,7 @@ from featdepth_reference import Official
 from official_models import assert_same_answers, import_official
 
 from depth_ros.errors import ConfigError, ModelError
-from depth_ros.model import ScaleKind
+from depth_ros.model_folder.spec import ScaleKind
 from training.official.import_featdepth import FeatDepthImport
 
 SIZE = ('--width', '96', '--height', '64')

@@ -9,7 +9,7 @@ from monodepth2_reference import Official
 from official_models import assert_same_answers, import_official
 
 from depth_ros.errors import ConfigError
-from depth_ros.model import Fit, ResizeFilter, ScaleKind
+from depth_ros.model_folder.spec import Fit, ResizeFilter, ScaleKind
 
 WIDTH, HEIGHT = 96, 64
 

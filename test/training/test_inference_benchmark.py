@@ -30,7 +30,7 @@ from benchmarks.sizes import parse_size
 from depth_ros.backends import BackendKind, BackendOptions, Device, open_backend
 from depth_ros.backends.eight_bits import sums_bytes_exactly
 from depth_ros.errors import DepthRosError
-from depth_ros.model import DEFAULT_MODEL, Model
+from depth_ros.model_folder.model import DEFAULT_MODEL, Model
 from training.export.graphs import DepthGraph, PoseGraph
 from training.int8.graph import to_int8
 from training.official.monodepth2_files import read_official

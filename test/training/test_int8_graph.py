@@ -13,7 +13,7 @@ from tiny_networks import SAMPLES, SPEC, contrasted_networks, frames
 
 from depth_ros.backends.eight_bits import ort_settings
 from depth_ros.errors import ModelError
-from depth_ros.model import Model
+from depth_ros.model_folder.model import Model
 from training.export.graphs import disparity_graphs
 from training.export.model_folder import export_model
 from training.int8 import graph as int8_graph

@@ -12,7 +12,7 @@ from torch.nn import functional
 from view_synthesis import depth_to_disparity
 
 from depth_ros import synthetic
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from training.geometry import (
     axis_angle_to_matrix,
     invert_transform,

@@ -14,7 +14,7 @@ from torch import nn
 from view_synthesis import depth_to_disparity
 
 from depth_ros import synthetic
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.errors import ConfigError
 from training.config import AugmentConfig, LossConfig, MotionTeacher, TrainConfig
 from training.data.augment import change_geometry, draw, to_unit_images

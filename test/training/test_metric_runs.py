@@ -12,7 +12,8 @@ from rendered_frames import CAMERA
 from training_runs import TINY
 
 from depth_ros.errors import ConfigError
-from depth_ros.model import Model, ScaleKind
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import ScaleKind
 from depth_ros.synthetic import SyntheticBag, write_bag
 from training.config import BagSource, TrainConfig
 from training.config.presets import load_config

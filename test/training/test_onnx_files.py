@@ -13,9 +13,9 @@ import tiny_depth_pro
 from onnx import TensorProto, helper, numpy_helper
 
 from depth_ros.backends import BackendKind, BackendOptions, Device, open_backend
-from depth_ros.camera import RectifyMode
+from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.errors import ModelError
-from depth_ros.onnx_metadata import read_data_files
+from depth_ros.model_folder.onnx_metadata import read_data_files
 from training.config import BagSource
 from training.export.onnx_files import (
     array_of,

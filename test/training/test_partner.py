@@ -13,11 +13,12 @@ from recordings import stamp_of
 from rendered_frames import CAMERA
 from view_synthesis import warp
 
-from depth_ros import bag_messages, synthetic
+from depth_ros import synthetic
 from depth_ros.bags import BagWriter
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.errors import BagError, CameraError
-from depth_ros.model import Fit
+from depth_ros.messages import bag_messages
+from depth_ros.model_folder.spec import Fit
 from training.config import AugmentConfig, BagSource
 from training.data import augment
 from training.data.batch import STEREO, TARGET, Batch

@@ -16,11 +16,12 @@ from tiny_networks import SAMPLES, SPEC, contrasted_networks
 from depth_ros.backends import BackendOptions, Device
 from depth_ros.bags import Selection, find_camera_topics, read_frames
 from depth_ros.bags.reader import BagReader
-from depth_ros.camera import RectifyMode
+from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.cli.main import main
 from depth_ros.errors import BagError, DepthRosError, ModelError
-from depth_ros.model import METADATA_KEY, Model, Precision
-from depth_ros.offline import rectified
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import METADATA_KEY, Precision
+from depth_ros.offline.recordings import rectified
 from depth_ros.pipeline import DepthPipeline
 from training.config import BagSource
 from training.export.graphs import disparity_graphs

@@ -17,7 +17,8 @@ from training_runs import ROOT, TINY
 from depth_ros.cli import train as verb
 from depth_ros.cli.main import main
 from depth_ros.errors import ConfigError
-from depth_ros.model import Model, ScaleKind
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import ScaleKind
 from training.config import BagSource, TrainConfig
 from training.config.presets import load_config
 from training.config.strict import to_plain

@@ -30,7 +30,8 @@ from depth_ros.backends import BackendKind, BackendOptions, Device
 from depth_ros.bags import Selection
 from depth_ros.errors import ConfigError, ModelError
 from depth_ros.evaluation.evaluate import EvaluationRequest, evaluate
-from depth_ros.model import Model, ScaleKind
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import ScaleKind
 from depth_ros.pipeline import DepthPipeline
 from training.callbacks import BEST, LAST
 from training.config import BagSource, BagTruth, TrainConfig
@@ -299,7 +300,7 @@ def test_blur_is_a_gaussian_and_leaves_what_is_not_drawn() -> None:
 def test_cameras_of_different_focal_lengths_train_together(
     bag: Path, cache: Path, tmp_path: Path
 ) -> None:
-    from depth_ros.camera import Intrinsics
+    from depth_ros.cameras.intrinsics import Intrinsics
     from depth_ros.synthetic import SyntheticBag, write_bag
 
     wide = Intrinsics(40.0, 40.0, 46.5, 30.5, 96, 64)

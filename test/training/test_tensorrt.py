@@ -16,11 +16,12 @@ import tiny_depth_pro
 from tiny_networks import SAMPLES, SPEC, frames
 
 from depth_ros.backends import UNWATCHED, EngineOptions, LoadingCancelledError
+from depth_ros.backends.engines.building import build_engine
+from depth_ros.backends.engines.library import Flavour, Log, find_library
 from depth_ros.cli.main import main
-from depth_ros.engines.building import build_engine
-from depth_ros.engines.library import Flavour, Log, find_library
 from depth_ros.errors import BackendError
-from depth_ros.model import Model, Precision
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import Precision
 from training.export.graphs import disparity_graphs
 from training.export.model_folder import convert_to_half, export_model
 from training.int8.graph import to_int8

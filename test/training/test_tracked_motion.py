@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from depth_ros import synthetic
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from training.data.batch import NEXT, PREVIOUS, TARGET, Batch
 from training.losses.motion import geodesic_angle
 from training.measure import fit_unit, measure_ways

@@ -34,7 +34,8 @@ from training_runs import (
 from depth_ros.cli.main import main
 from depth_ros.cli.train import parse_bag
 from depth_ros.errors import ConfigError, DepthRosError, ModelError
-from depth_ros.model import Model, Precision, ScaleKind
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import Precision, ScaleKind
 from depth_ros.synthetic import SyntheticBag, write_bag
 from training.callbacks import BEST, LAST
 from training.config import BagSource, OptimizerConfig, Schedule, TrainConfig

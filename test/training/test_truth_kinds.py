@@ -12,10 +12,11 @@ from helpers import quiet
 from recordings import CAMERA, write_recording
 from training_runs import ROOT, rows
 
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.errors import ConfigError
-from depth_ros.model import Model, ScaleKind
-from depth_ros.view import View
+from depth_ros.model_folder.model import Model
+from depth_ros.model_folder.spec import ScaleKind
+from depth_ros.pipeline.view import View
 from training.config import BagSource, BagTruth, DepthProPhase, DepthProTraining, TrainConfig
 from training.config.presets import load_config
 from training.data.module import FrameDataModule, prepare_data

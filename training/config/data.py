@@ -6,8 +6,8 @@ import enum
 from dataclasses import dataclass
 from pathlib import Path
 
-from depth_ros.camera import RectifyMode
-from depth_ros.model import Fit, ResizeFilter
+from depth_ros.cameras.rectifier import RectifyMode
+from depth_ros.model_folder.spec import Fit, ResizeFilter
 from training.config.require import require
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from depth_ros.errors import ConfigError
-from depth_ros.resources import config_file
+from depth_ros.system.resources import config_file
 from training.config import BagSource, TrainConfig
 from training.config.strict import parse
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from depth_ros.model import Precision
+from depth_ros.model_folder.spec import Precision
 from training.config.require import require
 
 

@@ -20,11 +20,13 @@ from pathlib import Path
 import numpy as np
 
 from depth_ros import bags
-from depth_ros.camera import CameraModel, Intrinsics, Rectifier, RectifyMode
+from depth_ros.cameras.camera_model import CameraModel
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.cameras.rectifier import Rectifier, RectifyMode
 from depth_ros.errors import BagError, DepthRosError
-from depth_ros.frame_links import plain_frame
-from depth_ros.model import Fit, ResizeFilter
-from depth_ros.view import View
+from depth_ros.model_folder.spec import Fit, ResizeFilter
+from depth_ros.motion.frame_links import plain_frame
+from depth_ros.pipeline.view import View
 from training.config import BagSource
 from training.config.strict import to_plain
 from training.data.cached_frame import CachedFrame, nearest, sync

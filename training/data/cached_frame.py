@@ -8,8 +8,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from depth_ros.camera import CameraModel, Intrinsics
-from depth_ros.view import View
+from depth_ros.cameras.camera_model import CameraModel
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.pipeline.view import View
 
 
 @dataclass(frozen=True)

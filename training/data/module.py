@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.errors import ConfigError
 from training.config import BagSource, BagTruth, Monitor, MotionMeasure, TrainConfig
 from training.data.batch import Batch

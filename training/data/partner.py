@@ -10,10 +10,11 @@ import numpy as np
 
 from depth_ros import bags
 from depth_ros.bags.frames import BagFrame
-from depth_ros.camera import CameraModel, Rectifier, RectifyMode
+from depth_ros.cameras.camera_model import CameraModel
+from depth_ros.cameras.rectifier import Rectifier, RectifyMode
 from depth_ros.errors import BagError, CameraError
-from depth_ros.messages import NSEC, stamp_ns
-from depth_ros.model import ResizeFilter
+from depth_ros.messages.stamps import NSEC, stamp_ns
+from depth_ros.model_folder.spec import ResizeFilter
 from training.config import BagSource
 from training.data.cached_frame import CachedFrame, nearest, sync
 

@@ -19,7 +19,7 @@ from onnxscript import opset18 as opset
 from torch import Tensor, nn
 
 from depth_ros.errors import ModelError
-from depth_ros.model import ModelSpec
+from depth_ros.model_folder.spec import ModelSpec
 from training.export.onnx_files import load_structure
 from training.geometry import disparity_to_depth, invert_motion
 from training.losses.depth_balanced import DepthBalancedLoss

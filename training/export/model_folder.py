@@ -15,18 +15,16 @@ import numpy as np
 import onnx
 import torch
 
+from depth_ros.backends.parity import ACCEPTED
 from depth_ros.errors import ModelError
-from depth_ros.model import (
+from depth_ros.model_folder.model import (
     DEPTH_FILE,
-    METADATA_KEY,
     POSE_FILE,
     SAMPLES_FILE,
     Model,
-    ModelSpec,
-    Precision,
     write_checksums,
 )
-from depth_ros.parity import ACCEPTED
+from depth_ros.model_folder.spec import METADATA_KEY, ModelSpec, Precision
 from training.export.graphs import Graph, ready_to_export, to_onnx
 from training.export.half_precision import to_half_precision
 from training.export.onnx_files import MAX_FILE_BYTES, load_structure, save_graph

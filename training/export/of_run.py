@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from depth_ros.errors import ConfigError
-from depth_ros.model import Precision
+from depth_ros.model_folder.spec import Precision
 from training.callbacks import weights_of_run
 from training.data.module import FrameDataModule, prepare_data
 from training.finish import finish

@@ -11,7 +11,7 @@ import onnx
 from onnx import ModelProto, TensorProto, external_data_helper, numpy_helper
 
 from depth_ros.errors import ModelError
-from depth_ros.model import data_file_of
+from depth_ros.model_folder.model import data_file_of
 
 MAX_FILE_BYTES = 2_000_000_000
 """Of one file with all its weights; protobuf ends at 2^31."""

@@ -4,9 +4,9 @@ from contextlib import closing
 from pathlib import Path
 
 from depth_ros.backends import BackendKind, BackendOptions, Device, open_backend
+from depth_ros.backends.parity import ParityCase, depth_case, motion_case
 from depth_ros.errors import ModelError
-from depth_ros.model import Model
-from depth_ros.parity import ParityCase, depth_case, motion_case
+from depth_ros.model_folder.model import Model
 
 
 def check_parity(model: Model) -> tuple[float, float | None]:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from depth_ros.errors import ConfigError, ModelError
-from depth_ros.npz import read_npz
-from depth_ros.whole_files import write_whole
+from depth_ros.model_folder.npz import read_npz
+from depth_ros.system.whole_files import write_whole
 from training.fusion.corner_crops import check_ratios
 from training.fusion.spectra import Spectra
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from depth_ros.backends import Backend
-from depth_ros.camera import RectifyMode
-from depth_ros.model import ModelSpec
+from depth_ros.cameras.rectifier import RectifyMode
+from depth_ros.model_folder.spec import ModelSpec
 from training.config import BagSource
 from training.data.cache import CacheSettings, FrameCache
 from training.fusion.corner_crops import Candidates

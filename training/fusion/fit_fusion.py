@@ -14,18 +14,17 @@ import onnx
 import torch
 
 from depth_ros.backends import BackendKind, BackendOptions, Device, open_backend
-from depth_ros.camera import Intrinsics, RectifyMode
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.errors import BagError, ConfigError
-from depth_ros.model import (
+from depth_ros.model_folder.model import (
     DEPTH_FILE,
-    METADATA_KEY,
     POSE_FILE,
     SAMPLES_FILE,
     Model,
-    ModelSpec,
-    ScaleKind,
     write_checksums,
 )
+from depth_ros.model_folder.spec import METADATA_KEY, ModelSpec, ScaleKind
 from training.config import BagSource
 from training.data.cache import default_cache_root, open_cache
 from training.export.model_folder import replacing_folder

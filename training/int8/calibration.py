@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from depth_ros.bags import Selection
-from depth_ros.camera import RectifyMode
+from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.errors import BagError
-from depth_ros.model import ModelSpec
+from depth_ros.model_folder.spec import ModelSpec
 from training.config import BagSource
 from training.data.cache import CacheSettings, FrameCache, open_cache
 from training.data.pairs import split_validation

@@ -11,21 +11,19 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from depth_ros.agreement import depth_difference, motion_difference
 from depth_ros.backends import Backend, BackendKind, BackendOptions, Device, open_backend
-from depth_ros.camera import RectifyMode
+from depth_ros.backends.agreement import depth_difference, motion_difference
+from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.errors import BagError, ModelError
 from depth_ros.evaluation.evaluate import EvaluationRequest, evaluate
-from depth_ros.model import (
+from depth_ros.model_folder.model import (
     DEPTH_FILE,
-    METADATA_KEY,
     POSE_FILE,
     SAMPLES_FILE,
     Model,
-    ModelSpec,
-    Precision,
     write_checksums,
 )
+from depth_ros.model_folder.spec import METADATA_KEY, ModelSpec, Precision
 from depth_ros.pipeline import DepthPipeline
 from training.config import BagSource
 from training.data.cache import default_cache_root

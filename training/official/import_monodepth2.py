@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from depth_ros.camera import Intrinsics
+from depth_ros.backends.parity import ACCEPTED
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.errors import ConfigError
-from depth_ros.model import Fit, ModelSpec, Precision, ResizeFilter, ScaleKind
-from depth_ros.parity import ACCEPTED
+from depth_ros.model_folder.spec import Fit, ModelSpec, Precision, ResizeFilter, ScaleKind
 from training.export.graphs import disparity_graphs
 from training.export.model_folder import ExportReport, export_model
 from training.official.kitti_motion import kitti_motion

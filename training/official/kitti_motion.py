@@ -1,6 +1,6 @@
 """How the camera of the published models moves: on a car, through KITTI."""
 
-from depth_ros.model import MotionSpec
+from depth_ros.model_folder.spec import MotionSpec
 
 # A model without stereo has a unit of its own; this is the ratio that median scaling finds for
 # Monodepth2's published ones, whose losses and depth range FeatDepth shares.

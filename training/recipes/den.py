@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from training.config import ArithmeticPrecision, TrainConfig
 from training.config.den import DenTraining
 from training.data.batch import Batch

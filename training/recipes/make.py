@@ -1,6 +1,6 @@
 """Which recipe a run follows."""
 
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.errors import ConfigError
 from training.config import TrainConfig
 from training.recipes.den import DenRecipe

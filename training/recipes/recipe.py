@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from depth_ros.camera import Intrinsics
+from depth_ros.cameras.intrinsics import Intrinsics
 from training.data.batch import Batch
 from training.export.graphs import Graph
 from training.state_files import fill_strictly

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from depth_ros.motion_refinement import track_corners
+from depth_ros.motion.refinement import track_corners
 from training.data.batch import TARGET, Batch
 
 FEWEST = 16

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from depth_ros import se3
+from depth_ros.motion import se3
 from training.data.batch import NEXT, PREVIOUS, Batch
 from training.tracking.corners import FEWEST, CornerTracks
 from training.tracking.each_sample import for_each_sample

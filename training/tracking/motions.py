@@ -4,7 +4,7 @@ A pose network has to learn what motion looks like before its answers can teach 
 anything, and on short recordings that takes most of the training. Tracked features tell rotation
 and direction of travel from the first step on, whatever the depth; only the length of the
 translation is in its unit, which the depth network then keeps. No truth is used: what the robot's
-odometry does (depth_ros.motion_refinement) is done here on the training frames, as in Zhan et al.,
+odometry does (depth_ros.motion.refinement) is done here on the training frames, as in Zhan et al.,
 Visual Odometry Revisited: What Should Be Learnt?, ICRA 2020.
 """
 
@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from depth_ros import se3
-from depth_ros.camera import Intrinsics
-from depth_ros.motion_refinement import MotionRefiner
+from depth_ros.cameras.intrinsics import Intrinsics
+from depth_ros.motion import se3
+from depth_ros.motion.refinement import MotionRefiner
 from training.data.batch import NEXT, PREVIOUS, TARGET, Batch
 from training.tracking.each_sample import for_each_sample
 

@@ -1,0 +1,1 @@
+"""Cameras: intrinsics, calibration, rectification, and the view that a network gets of each."""

@@ -1,0 +1,1 @@
+"""Rigid motions, odometry from those a network answers, and where a camera sits on its robot."""

@@ -1,0 +1,1 @@
+"""Bags, image folders and videos through the pipeline, for everything that does not run live."""
