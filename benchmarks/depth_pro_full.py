@@ -89,7 +89,7 @@ class Answers:
     load: Duration
     run: Duration
     relative_difference: float
-    """As export accepts it, see depth_ros.agreement."""
+    """As export accepts it, see depth_ros.backends.agreement."""
     median_relative_difference: float
     least_inverse: float
     greatest_inverse: float

@@ -67,7 +67,7 @@ class Figure:
     times_paper: float = float('nan')
     """How often it would be done while the paper's is once."""
     difference: float = float('nan')
-    """From torch in single precision, see depth_ros.agreement."""
+    """From torch in single precision, see depth_ros.backends.agreement."""
 
 
 Run = Callable[[np.ndarray], np.ndarray]

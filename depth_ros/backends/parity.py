@@ -44,7 +44,7 @@ class ParityCase:
     output: str
     precision: Precision
     tolerance: float
-    """Relative difference that is allowed, see depth_ros.agreement."""
+    """Relative difference that is allowed, see depth_ros.backends.agreement."""
     typical: MotionSpec | None
     """Of a pose network; None: the output is depth."""
     expected: np.ndarray | None

@@ -6,14 +6,15 @@ import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from recordings import PERIOD_NS, write_recording
+from recordings import PERIOD_NS, rewrite, write_recording
 from tiny_networks import SAMPLES, SPEC, contrasted_networks
 
-from depth_ros.backends import BackendOptions, Device
+from depth_ros.backends import BackendKind, BackendOptions, Device
 from depth_ros.bags import Selection, find_camera_topics, read_frames
 from depth_ros.bags.reader import BagReader
 from depth_ros.cameras.rectifier import RectifyMode
@@ -26,6 +27,7 @@ from depth_ros.pipeline import DepthPipeline
 from training.config import BagSource
 from training.export.graphs import disparity_graphs
 from training.export.model_folder import convert_to_half, export_model
+from training.export.parity import check_parity
 from training.int8.quantize import INT8_TOLERANCE, Int8Report, convert_to_int8
 
 FRAMES = 30
@@ -90,8 +92,9 @@ def test_the_pipeline_runs_it_and_answers_nearly_the_same(
         topics = find_camera_topics(reader, None, None)
     frames = list(rectified(read_frames(bag, topics, Selection(24)), RectifyMode.AUTO, '/image'))
     answers = []
+    options = BackendOptions(BackendKind.ONNXRUNTIME, Device.CPU, threads=1)
     for model in (single, Model.load(report.path)):
-        pipeline = DepthPipeline.open(model, BackendOptions(device=Device.CPU, threads=1))
+        pipeline = DepthPipeline.open(model, options)
         answers.append(np.stack([answer.depth for answer in pipeline.run(frames)]))
         pipeline.close()
     inverse = 1 / answers[0]
@@ -118,6 +121,21 @@ def test_the_report_holds_what_evaluate_says_of_both(
     for figure in (*(f'{accuracy.scaled:.4f}' for accuracy in report.accuracy),
                    f'{report.depth_difference:.4f}', f'{report.motion_difference:.4f}'):
         assert figure in text
+
+
+def test_frames_of_a_dark_place_do_not_cut_off_what_the_samples_show(
+    single: Model, bag: Path, tmp_path: Path
+) -> None:
+    def dimmed(topic: str, _: int, message: Any) -> Any:
+        if topic == '/image':
+            message.data = message.data // 8
+        return message
+
+    dark = rewrite(tmp_path / 'dark', bag, dimmed)
+    report = convert(single, dark, tmp_path / 'dark8')
+    of_depth, of_motion = check_parity(Model.load(report.path))
+    assert of_motion is not None
+    assert max(of_depth, of_motion) < 0.5 * INT8_TOLERANCE
 
 
 def test_what_differs_too_much_is_refused_with_the_figures(

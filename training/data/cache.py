@@ -46,7 +46,8 @@ class CacheSettings:
 
     Attributes:
         source: bag, range and topics.
-        width, height, fit, training, resize_filter: the network view (depth_ros.view.View).
+        width, height, fit, training, resize_filter: the view of the network
+            (depth_ros.pipeline.view.View).
         rectify: whether images still have to be rectified.
         depth_truth, odometry_truth: whether truth is read.
         stereo: whether the images of a second camera are read.

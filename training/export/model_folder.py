@@ -1,7 +1,8 @@
 """Networks to a model folder: graphs whose input is a camera's bytes and whose output is metres.
 
-The folder is that of depth_ros.model. Everything between is inside the graphs, so that every
-runtime computes the same; what they compute is compared with torch before the folder appears.
+The folder is that of depth_ros.model_folder.model. Everything between is inside the graphs, so
+that every runtime computes the same; what they compute is compared with torch before the folder
+appears.
 """
 
 import shutil

@@ -12,7 +12,10 @@ from depth_ros.model_folder.model import Model
 def check_parity(model: Model) -> tuple[float, float | None]:
     """Relative differences (depth, motion) between the graphs and samples.npz.
 
-    What is measured is told in depth_ros.agreement. Raises ModelError above the spec's tolerance.
+    What is measured is told in depth_ros.backends.agreement.
+
+    Raises:
+        ModelError: one is above the spec's tolerance, or the folder has no samples.
     """
     of_depth = _checked(model.depth_path, depth_case(model))
     if model.pose_path is None:

@@ -30,7 +30,12 @@ from training.data.cache import default_cache_root
 from training.export.model_folder import replacing_folder
 from training.export.onnx_files import refuse_large
 from training.export.parity import check_parity, refuse_above
-from training.int8.calibration import CalibrationFrames, Inputs, read_calibration_frames
+from training.int8.calibration import (
+    CalibrationFrames,
+    GraphInputs,
+    Inputs,
+    read_calibration_frames,
+)
 from training.int8.graph import to_int8
 from training.progress import Progress
 
@@ -116,7 +121,8 @@ def convert_to_int8(
         # The 8-bit graphs hold their weights: a file of the single ones is theirs no more.
         graphs = shutil.ignore_patterns('*.onnx', '*.onnx.data')
         shutil.copytree(model.path, folder, ignore=graphs, dirs_exist_ok=True)
-        progress(f'calibrating on {len(frames.calibrated.depth)} frames of {source.path}')
+        progress(f'calibrating on {len(frames.calibrated.depth)} frames of {source.path} '
+                 f'and the samples of the model')
         spec = _spec(model.spec, source, len(frames.calibrated.depth), tolerance)
         _write_graphs(model, spec, frames, folder)
         write_checksums(folder)
@@ -137,16 +143,34 @@ def _spec(spec: ModelSpec, source: BagSource, frames: int, tolerance: float) -> 
 
 
 def _write_graphs(model: Model, spec: ModelSpec, frames: CalibrationFrames, folder: Path) -> None:
-    depth = to_int8(onnx.load(model.depth_path), frames.calibrated.depth)
+    samples = _sample_inputs(model)
+    depth = to_int8(onnx.load(model.depth_path), frames.calibrated.depth + samples.depth)
     onnx.helper.set_model_props(depth, {METADATA_KEY: spec.to_json()})
     graphs = {DEPTH_FILE: depth}
     if model.pose_path is not None:
-        graphs[POSE_FILE] = to_int8(onnx.load(model.pose_path), frames.calibrated.pose)
+        runs = frames.calibrated.pose + samples.pose
+        graphs[POSE_FILE] = to_int8(onnx.load(model.pose_path), runs)
     for name, graph in graphs.items():
         try:
             onnx.save(graph, folder / name)
         except OSError as error:
             raise ModelError(f'cannot write {folder / name}: {error.strerror}') from error
+
+
+def _sample_inputs(model: Model) -> GraphInputs:
+    """The frames that every robot compares the graphs with, of other places than the bag's.
+
+    Ranges that leave them out cut their answers off, and a good model is refused.
+    """
+    samples = model.samples()
+
+    def runs(*names: str) -> tuple[Inputs, ...]:
+        arrays = {name: samples[name] for name in names if name in samples}
+        count = min((len(array) for array in arrays.values()), default=0)
+        return tuple({name: array[i : i + 1] for name, array in arrays.items()}
+                     for i in range(count))
+
+    return GraphInputs(runs('image', 'intrinsics'), runs('previous', 'current'))
 
 
 def _judge(
