@@ -19,7 +19,7 @@ from depth_ros.cameras.camera_names import check_names
 from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.errors import ConfigError
 from depth_ros.model_folder.model import DEFAULT_MODEL
-from depth_ros.motion.egomotion import OdometrySettings
+from depth_ros.motion.egomotion import OdometrySettings, TurnSource
 from depth_ros.motion.frame_links import plain_frame
 from depth_ros.motion.mounting import base_T_camera
 from depth_ros.parameter_entry import Meaning, TableEntry, Value
@@ -201,6 +201,13 @@ class NodeParameters:
             'Make the motions of the pose network exact by features tracked between frames.'
         ),
     )
+    turn_source: TurnSource = field(
+        default=TurnSource.FEATURES,
+        metadata=_meaning(
+            'What tells how the camera turns: features, or odometry (the topic), whose gyroscope '
+            'knows better, unless it knows nothing of pitch and roll.'
+        ),
+    )
     odom_frame: str = field(
         default='odom',
         metadata=_meaning(
@@ -322,7 +329,7 @@ class NodeParameters:
         return TrackSettings(
             output_size=self.output_size,
             scale=scale,
-            odometry=OdometrySettings(refine=self.refine_motion),
+            odometry=OdometrySettings(refine=self.refine_motion, turns=self.turn_source),
             min_confidence=self.min_confidence,
             scale_smoothing_s=self.scale_smoothing,
         )

@@ -19,6 +19,7 @@ from depth_ros.evaluation.evaluate import compare, evaluate
 from depth_ros.evaluation.report import Tone
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.tables import CHANGE, Column, Table, confidence_change_table
+from depth_ros.motion.egomotion import OdometrySettings
 from depth_ros.pipeline import DepthPipeline, Frame
 
 
@@ -43,7 +44,8 @@ def exact(tmp_path_factory):
 
 
 def request_of(bag, **changes):
-    return EvaluationRequest(bag=bag, selection=Selection(), refine_motion=False, **changes)
+    return EvaluationRequest(bag=bag, selection=Selection(),
+                             odometry=OdometrySettings(refine=False), **changes)
 
 
 def test_each_model_has_the_figures_that_it_has_alone(bag, flat, exact):

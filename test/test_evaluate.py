@@ -23,6 +23,7 @@ from depth_ros.evaluation.truth import NearestInTime, find_topics, true_depths
 from depth_ros.messages import bag_messages
 from depth_ros.model_folder.model import Model
 from depth_ros.model_folder.spec import ScaleKind
+from depth_ros.motion.egomotion import OdometrySettings
 from depth_ros.pipeline import DepthPipeline
 from depth_ros.pipeline.scale import ScaleSettings, ScaleSource
 
@@ -43,7 +44,7 @@ ALL = Selection()
 def run(model: Model, bag, selection=ALL, **changes):
     pipeline = DepthPipeline.open(model)
     request = EvaluationRequest(
-        bag=bag, selection=selection, refine_motion=False, **changes)
+        bag=bag, selection=selection, odometry=OdometrySettings(refine=False), **changes)
     return evaluate(request, pipeline, lambda done: None)
 
 

@@ -19,6 +19,7 @@ from depth_ros.evaluation.truth import find_topics
 from depth_ros.messages import bag_messages
 from depth_ros.messages.bag_messages import PointField
 from depth_ros.motion.body_odometry import DEFAULT_BASE_T_CAM
+from depth_ros.motion.egomotion import OdometrySettings
 from depth_ros.motion.mounting import parent_T_child
 from depth_ros.motion.se3 import inverse
 from depth_ros.pipeline import DepthPipeline
@@ -68,7 +69,7 @@ def model(tmp_path_factory):
 
 def run(model, bag, **changes):
     request = EvaluationRequest(bag=bag, selection=changes.pop('selection', Selection()),
-                                refine_motion=False, **changes)
+                                odometry=OdometrySettings(refine=False), **changes)
     return evaluate(request, DepthPipeline.open(model), lambda done: None)
 
 

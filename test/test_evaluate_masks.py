@@ -20,6 +20,7 @@ from depth_ros.evaluation.mask_scores import MaskScores
 from depth_ros.evaluation.pages import to_text
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.messages import bag_messages
+from depth_ros.motion.egomotion import OdometrySettings
 from depth_ros.pipeline import DepthPipeline
 
 FRAMES = 4
@@ -73,8 +74,8 @@ def record(path, masks, **truth):
 
 
 def run(model, bag, selection=ALL, **changes):
-    request = EvaluationRequest(bag, selection, mask_topic='/masks', refine_motion=False,
-                                **changes)
+    request = EvaluationRequest(bag, selection, mask_topic='/masks',
+                                odometry=OdometrySettings(refine=False), **changes)
     return evaluate(request, DepthPipeline.open(model), lambda done: None)
 
 

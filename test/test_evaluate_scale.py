@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 import recordings
 
-from depth_ros.bags import BagReader, BagWriter, Selection, find_depth_topic, read_depth
+from depth_ros.bags import (
+    BagReader,
+    BagWriter,
+    Selection,
+    find_depth_topic,
+    read_depth,
+    read_trajectory,
+)
 from depth_ros.cli.main import main
 from depth_ros.errors import BagError
 from depth_ros.evaluation.evaluate import evaluate
@@ -13,6 +20,8 @@ from depth_ros.evaluation.pages import to_json
 from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.messages import bag_messages
 from depth_ros.model_folder.spec import ScaleKind
+from depth_ros.motion import se3
+from depth_ros.motion.egomotion import OdometrySettings, TurnSource
 from depth_ros.pipeline import DepthPipeline
 from depth_ros.pipeline.scale import ScaleSettings, ScaleSource
 
@@ -32,8 +41,8 @@ def doubled(tmp_path_factory):
 
 
 def run(model, bag, scale, **changes):
-    request = EvaluationRequest(bag=bag, selection=Selection(), refine_motion=False, scale=scale,
-                                **changes)
+    request = EvaluationRequest(bag=bag, selection=Selection(), scale=scale,
+                                odometry=OdometrySettings(refine=False), **changes)
     return evaluate(request, DepthPipeline.open(model), lambda done: None)
 
 
@@ -179,7 +188,6 @@ def test_process_refuses_odometry_without_a_bag(tmp_path, capsys, doubled):
     ('--scale-factor', '3.0', 'fixed'),
     ('--camera-height', '1.5', 'camera_height'),
     ('--camera-pitch', '20.0', 'camera_height'),
-    ('--scale-odometry', '/truth', 'odometry'),
 ])
 def test_options_of_another_scale_source_are_refused(tmp_path, capsys, bag, doubled, option,
                                                      value, source):
@@ -193,6 +201,47 @@ def test_options_of_another_scale_source_are_refused(tmp_path, capsys, bag, doub
         error = capsys.readouterr().err
         assert f'{option} {value} needs --scale-source {source}, but that {named}' in error
     assert not out.exists()
+
+
+def test_an_odometry_that_nothing_asks_for_is_refused(tmp_path, capsys, bag, doubled):
+    arguments = ['--model', str(doubled.path), '--scale-odometry', '/truth']
+    for command in (['evaluate', '--bag', str(bag)],
+                    ['process', str(bag), '--out', str(tmp_path / 'out')]):
+        assert main([*command, *arguments]) == 2
+        assert ('--scale-odometry /truth needs --scale-source odometry or --turn-source odometry'
+                in capsys.readouterr().err)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_turns_come_from_the_odometry_that_is_named(tmp_path, capsys, doubled):
+    """The tiny network never turns; odometry does, by two degrees a frame."""
+    def turning(index):
+        pose, stamp = recordings.forward_pose(index), recordings.stamp_of(index)
+        pose[:3, :3] = pose[:3, :3] @ se3.axis_angle_to_matrix(
+            np.array([0.0, np.radians(2.0) * index, 0.0]))
+        return '/gyro', stamp, bag_messages.odometry(stamp, 'odom', 'camera', pose)
+
+    bag = recordings.rewrite(tmp_path / 'bag', recordings.write_recording(tmp_path / 'first', 12),
+                             odometry=map(turning, range(12)))
+    turns = OdometrySettings(refine=False, turns=TurnSource.ODOMETRY)
+    turned = {}
+    for topic in ('/gyro', '/truth', None):
+        request = EvaluationRequest(bag=bag, selection=Selection(), odometry=turns,
+                                    odometry_topic='/truth', scale_odometry_topic=topic)
+        evaluation = evaluate(request, DepthPipeline.open(doubled), lambda done: None)
+        turned[topic] = evaluation.motion.model.pair.rotation_rmse_deg
+        told = any('Turns come from the true path' in remark for remark in evaluation.remarks)
+        assert told is (topic != '/gyro')
+        assert not any('Metres come from' in remark for remark in evaluation.remarks)
+    step = evaluation.motion.pairing.step
+    assert turned['/gyro'] == pytest.approx(2.0 * step, rel=1e-3)
+    assert turned['/truth'] == turned[None] == pytest.approx(0.0, abs=1e-3)
+    assert main(['process', str(bag), '--model', str(doubled.path), '--network-motion',
+                 '--turn-source', 'odometry', '--scale-odometry', '/gyro',
+                 '--scale-source', 'none', '--out', str(tmp_path / 'out')]) == 0
+    path = read_trajectory(tmp_path / 'out', '/odom').world_T_cam
+    angle = se3.rotation_angle(path[0, :3, :3].T @ path[-1, :3, :3])
+    assert np.degrees(angle) == pytest.approx(2.0 * 11, abs=0.1)
 
 
 def test_commands_smooth_the_scale(tmp_path, capsys, bag, doubled):

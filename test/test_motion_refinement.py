@@ -66,6 +66,29 @@ def test_the_same_frames_give_the_same_answer(frames) -> None:
     )
 
 
+def test_a_known_turn_tells_it_from_a_step_to_the_side(frames) -> None:
+    """Where depth is flat, features alone take one for the other."""
+    previous, current, depth_m, truth = frames
+    flat = np.sqrt(depth_m * np.median(depth_m))
+    refiner = MotionRefiner(CAMERA, WHOLE)
+    alone = refiner(previous, current, flat, NOTHING)
+    told = refiner(previous, current, flat, NOTHING, truth[:3, :3])
+    assert alone is not None
+    assert told is not None
+    (turn, shift), (known, known_shift) = (errors(one.motion, truth) for one in (alone, told))
+    assert known < 1e-3 < turn
+    assert known_shift < 0.8 * shift
+    assert np.trace(told.covariance) < np.trace(alone.covariance)
+
+
+def test_a_turn_that_was_never_made_is_not_believed(frames) -> None:
+    previous, current, depth_m, truth = frames
+    wrong = se3.axis_angle_to_matrix(np.array([0.0, 0.5, 0.3])) @ truth[:3, :3]
+    refined = MotionRefiner(CAMERA, WHOLE)(previous, current, depth_m, NOTHING, wrong)
+    assert refined is not None
+    np.testing.assert_array_equal(refined.motion, refine(previous, current, depth_m))
+
+
 def test_says_nothing_where_nothing_can_be_tracked(frames) -> None:
     previous, current, depth_m, _ = frames
     refiner, answer = MotionRefiner(CAMERA, WHOLE), np.arange(6) / 100.0

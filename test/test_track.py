@@ -14,7 +14,7 @@ from depth_ros.errors import CameraError, ConfigError
 from depth_ros.model_folder.model import Model
 from depth_ros.model_folder.spec import Fit, ScaleKind
 from depth_ros.motion import se3
-from depth_ros.motion.egomotion import OdometrySettings, Tracking
+from depth_ros.motion.egomotion import OdometrySettings, Tracking, TurnSource
 from depth_ros.pipeline import CameraTrack, DepthPipeline, Frame, OutputSize, TrackSettings, Wanted
 from depth_ros.pipeline.scale import ScaleSettings, ScaleSource
 
@@ -369,6 +369,23 @@ def test_no_scale_is_no_depth_until_odometry_tells_it(tmp_path):
     found = next(e for e in estimates if e.odometry is not None)
     np.testing.assert_array_equal(found.odometry.world_T_cam, np.eye(4))
     assert found.odometry.reset_reason == 'the scale was found'
+
+
+def test_turns_are_those_of_odometry_as_far_as_it_reaches(tmp_path):
+    turns = OdometrySettings(refine=False, turns=TurnSource.ODOMETRY)
+    track = make_track(tmp_path, TrackSettings(odometry=turns))
+    about, turned = np.array([0.02, -0.3, 0.01]), []
+    for index, frame in enumerate(frames(20)):
+        seconds = (frame.stamp_ns - 10**9) / 1e9
+        rotation = se3.axis_angle_to_matrix(about * seconds)
+        if index < 8:
+            track.add_odometry(frame.stamp_ns, se3.rigid(rotation, np.zeros(3)))
+        turned.append(track.process(frame).odometry.world_T_cam[:3, :3])
+        if index < 8:
+            np.testing.assert_allclose(turned[-1], rotation, atol=1e-9)
+    # The network's own motions do not turn.
+    assert se3.rotation_angle(turned[-1]) > 0.02
+    np.testing.assert_allclose(turned[-6:], np.broadcast_to(turned[-1], (6, 3, 3)), atol=1e-9)
 
 
 def test_camera_height_tells_the_scale(tmp_path):

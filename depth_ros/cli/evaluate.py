@@ -30,6 +30,7 @@ from depth_ros.cli.options import (
     add_scale_options,
     add_selection_options,
     add_topic_options,
+    odometry_settings_of,
     open_model,
     scale_settings_of,
     selection_of,
@@ -171,7 +172,7 @@ def _request(args: argparse.Namespace) -> EvaluationRequest:
         scale_smoothing_s=args.scale_smoothing,
         scale_odometry_topic=args.scale_odometry,
         allow_estimated_focal=args.allow_estimated_focal,
-        refine_motion=not args.network_motion,
+        odometry=odometry_settings_of(args),
     )
 
 

@@ -18,6 +18,7 @@ from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.cli.progress import PrintedLoading
 from depth_ros.errors import ConfigError
 from depth_ros.model_folder.model import DEFAULT_MODEL, Model
+from depth_ros.motion.egomotion import OdometrySettings, TurnSource
 from depth_ros.motion.mounting import base_T_camera
 from depth_ros.pipeline import DepthPipeline
 from depth_ros.pipeline.ground_plane import down_of
@@ -78,6 +79,16 @@ def add_motion_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--network-motion', action='store_true',
                         help="take the pose network's motions as they are, where by default "
                              'features tracked between frames make them exact')
+    parser.add_argument('--turn-source', choices=[source.value for source in TurnSource],
+                        default=TurnSource.FEATURES.value,
+                        help='what tells how the camera turns: features, or odometry of the bag '
+                             '(see --scale-odometry), which knows pitch and roll too (default: '
+                             '%(default)s)')
+
+
+def odometry_settings_of(args: argparse.Namespace) -> OdometrySettings:
+    """What the options of add_motion_option say."""
+    return OdometrySettings(refine=not args.network_motion, turns=TurnSource(args.turn_source))
 
 
 def add_focal_option(parser: argparse._ActionsContainer) -> None:
@@ -172,8 +183,8 @@ def add_scale_options(
                        help='--scale-source camera_height: how far it looks down; off by more '
                             'than 5 degrees, no ground is found (default: taken for level)')
     group.add_argument('--scale-odometry', metavar='TOPIC',
-                       help='--scale-source odometry: nav_msgs/Odometry (default: the only one; '
-                            'of evaluate the true path)')
+                       help='--scale-source or --turn-source odometry: nav_msgs/Odometry '
+                            '(default: the only one; of evaluate the true path)')
     group.add_argument('--scale-smoothing', type=float, default=0.0, metavar='SECONDS',
                        help='bring depth to the mean scale of the last seconds, with this time '
                             'constant; needs a pose network (default: each frame as it comes)')
@@ -211,9 +222,13 @@ def _refuse_other_sources(args: argparse.Namespace) -> None:
         ('--scale-factor', args.scale_factor, ScaleSource.FIXED),
         ('--camera-height', args.camera_height, ScaleSource.CAMERA_HEIGHT),
         ('--camera-pitch', args.camera_pitch, ScaleSource.CAMERA_HEIGHT),
-        ('--scale-odometry', args.scale_odometry, ScaleSource.ODOMETRY),
     ):
         if value is not None and args.scale_source != source.value:
             named = 'is not given' if args.scale_source is None else f'is {args.scale_source}'
             raise ConfigError(f'{option} {value} needs --scale-source {source.value}, but that '
                               f'{named}')
+    by_odometry = (args.scale_source == ScaleSource.ODOMETRY.value
+                   or args.turn_source == TurnSource.ODOMETRY.value)
+    if args.scale_odometry is not None and not by_odometry:
+        raise ConfigError(f'--scale-odometry {args.scale_odometry} needs --scale-source odometry '
+                          'or --turn-source odometry')

@@ -37,13 +37,13 @@ from depth_ros.cli.options import (
     add_scale_options,
     add_selection_options,
     add_topic_options,
+    odometry_settings_of,
     open_pipeline,
     scale_settings_of,
     selection_of,
 )
 from depth_ros.cli.progress import Progress
 from depth_ros.errors import BagError, ConfigError
-from depth_ros.motion.egomotion import OdometrySettings
 from depth_ros.offline.estimate_bag import Contents, EstimateWriter
 from depth_ros.offline.image_sources import (
     VIDEO_SUFFIXES,
@@ -55,7 +55,7 @@ from depth_ros.offline.image_sources import (
 from depth_ros.offline.recordings import OdometryFeed, rectified
 from depth_ros.pipeline import CameraTrack, Frame, OutputSize, TrackSettings, Wanted
 from depth_ros.pipeline.focal_estimate import FocalEstimate
-from depth_ros.pipeline.scale import ScaleSettings, ScaleSource
+from depth_ros.pipeline.scale import ScaleSettings
 
 NAME = 'process'
 HELP = 'compute depth and odometry of a whole bag, image folder or video into a new bag'
@@ -111,11 +111,11 @@ def run(args: argparse.Namespace) -> int:
     settings = TrackSettings(
         output_size=OutputSize(args.output_size),
         scale=scale,
-        odometry=OdometrySettings(refine=not args.network_motion),
+        odometry=odometry_settings_of(args),
         scale_smoothing_s=args.scale_smoothing,
     )
     source = _open(args)
-    odometry = _odometry(args) if scale.source is ScaleSource.ODOMETRY else None
+    odometry = _odometry(args) if settings.needs_odometry else None
     with closing(open_pipeline(args)) as pipeline, BagWriter(args.out, Storage(args.storage)) \
             as bag, Progress('processed', source.count) as progress:
         track, focal = CameraTrack(pipeline, settings), FocalEstimate(pipeline)
@@ -155,19 +155,20 @@ def _open(args: argparse.Namespace) -> Source:
 
 
 def _odometry(args: argparse.Namespace) -> OdometryFeed:
-    """The odometry of a bag that tells metres.
+    """The odometry of a bag that tells metres, turns or both.
 
     Raises:
         ConfigError: INPUT is no bag; BagError: it has none, or several and none is named.
     """
     path = args.input
     if not (_is_bag_folder(path) if path.is_dir() else path.suffix in _BAG_SUFFIXES):
-        raise ConfigError(f'--scale-source odometry needs a bag, which {path} is not')
+        option = '--scale-source' if args.scale_source == 'odometry' else '--turn-source'
+        raise ConfigError(f'{option} odometry needs a bag, which {path} is not')
     with BagReader(path) as reader:
         topics = find_camera_topics(reader, args.image, args.camera_info)
         topic = find_odometry_topic(reader, args.scale_odometry)
         if topic is None:
-            raise BagError(f'{path} has no odometry to take metres from')
+            raise BagError(f'{path} has no odometry to take metres or turns from')
         camera_frame = reader.frame_of(topics.image)
     trajectory = read_trajectory(path, topic, camera_frame)
     caveat = trajectory.caveat(camera_frame)

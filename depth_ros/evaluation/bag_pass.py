@@ -40,6 +40,7 @@ from depth_ros.evaluation.truth import (
     true_depths,
     true_masks,
 )
+from depth_ros.motion.egomotion import TurnSource
 from depth_ros.offline.recordings import rectified
 from depth_ros.pipeline import DepthPipeline, Frame
 from depth_ros.pipeline.focal_estimate import FocalEstimate
@@ -49,8 +50,10 @@ _SWEEP = ('LiDAR points stand where the sweep saw them: motion of the robot duri
           'compensated, and points that nearer ones hide from the camera are left out.')
 _KITTI = ("Truth is depth along the camera's axis; the published figures of this protocol use the "
           "LiDAR's forward coordinate, some 0.27 m more, and do not leave out hidden points.")
-_CIRCULAR = ('Metres come from the true path itself: lengths without alignment say nothing of the '
-             'model.')
+_CIRCULAR_METRES = ('Metres come from the true path itself: lengths without alignment say nothing '
+                    'of the model.')
+_CIRCULAR_TURNS = ('Turns come from the true path itself: errors of rotation say nothing of the '
+                   'model.')
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +90,9 @@ class BagPass:
         self._topics = find_topics(request)
         refuse_shared_frames(request, self._topics)
         self._true_path = _path(request, self._topics, self._topics.odometry)
-        self._scale_topic = _scale_topic(request, self._topics)
-        odometry = (self._true_path if self._scale_topic == self._topics.odometry
-                    else _path(request, self._topics, self._scale_topic))
+        self._told_topic = _told_topic(request, self._topics)
+        odometry = (self._true_path if self._told_topic == self._topics.odometry
+                    else _path(request, self._topics, self._told_topic))
         self._metres_caveat = _caveat(request, self._topics, odometry)
         self._path_caveat = _caveat(request, self._topics, self._true_path)
         self._runs = [ModelRun(pipeline, request, odometry) for pipeline in pipelines]
@@ -245,8 +248,11 @@ class BagPass:
         why = '' if self._true_path is None else run.no_motion(self._true_path)
         if why:
             remarks.append(f'No motion is compared with {self._topics.odometry}: {why}.')
-        if self._scale_topic is not None and self._scale_topic == self._topics.odometry:
-            remarks.append(_CIRCULAR)
+        if self._told_topic is not None and self._told_topic == self._topics.odometry:
+            if run.scale.source is ScaleSource.ODOMETRY:
+                remarks.append(_CIRCULAR_METRES)
+            if self._request.odometry.turns is TurnSource.ODOMETRY:
+                remarks.append(_CIRCULAR_TURNS)
         if self._metres_caveat:
             remarks.append(f'Metres: {self._metres_caveat}, and turns spoil the metres.')
         if self._path_caveat:
@@ -281,16 +287,16 @@ def _of_size(depth_m: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(depth_m, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
-def _scale_topic(request: EvaluationRequest, topics: Topics) -> str | None:
-    """The odometry that scale source ODOMETRY measures by; None for other sources."""
-    if request.scale is None or request.scale.source is not ScaleSource.ODOMETRY:
+def _told_topic(request: EvaluationRequest, topics: Topics) -> str | None:
+    """The odometry that tells metres or turns; None where nothing asks for it."""
+    if not request.needs_odometry:
         return None
     if request.scale_odometry_topic is None and topics.odometry is not None:
         return topics.odometry
     with BagReader(request.bag) as reader:
         topic = find_odometry_topic(reader, request.scale_odometry_topic)
     if topic is None:
-        raise BagError(f'{request.bag} has no odometry to take metres from; '
+        raise BagError(f'{request.bag} has no odometry to take metres or turns from; '
                        'name it with --scale-odometry')
     return topic
 

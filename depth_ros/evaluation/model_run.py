@@ -16,7 +16,7 @@ from depth_ros.evaluation.request import EvaluationRequest
 from depth_ros.evaluation.results import Latency, Paths
 from depth_ros.evaluation.truth import STAMP_TOLERANCE_NS
 from depth_ros.model_folder.spec import ModelSpec, ScaleKind
-from depth_ros.motion.egomotion import OdometrySettings, OdometryState
+from depth_ros.motion.egomotion import OdometryState
 from depth_ros.offline.recordings import OdometryFeed
 from depth_ros.pipeline import CameraTrack, DepthPipeline, Estimate, Frame, TrackSettings, Wanted
 from depth_ros.pipeline.scale import ScaleSettings, ScaleSource
@@ -40,7 +40,7 @@ class ModelRun:
         Args:
             pipeline: of the model.
             request: what is asked.
-            odometry: poses of the camera that scale source ODOMETRY may use.
+            odometry: poses of the camera that scale or turns by ODOMETRY may use.
 
         Raises:
             ConfigError: the scale source does not fit the model.
@@ -128,6 +128,6 @@ def _track_settings(spec: ModelSpec, request: EvaluationRequest) -> TrackSetting
     own = ScaleSettings(source=ScaleSource.MODEL if metric else ScaleSource.NONE)
     return TrackSettings(
         scale=request.scale or own,
-        odometry=OdometrySettings(refine=request.refine_motion),
+        odometry=request.odometry,
         scale_smoothing_s=request.scale_smoothing_s,
     )

@@ -10,7 +10,8 @@ from depth_ros.cameras.rectifier import RectifyMode
 from depth_ros.errors import ConfigError
 from depth_ros.evaluation.lidar import OcclusionRule
 from depth_ros.evaluation.protocol import DepthProtocol
-from depth_ros.pipeline.scale import ScaleSettings
+from depth_ros.motion.egomotion import OdometrySettings, TurnSource
+from depth_ros.pipeline.scale import ScaleSettings, ScaleSource
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,21 @@ class EvaluationRequest:
     scale: ScaleSettings | None = None
     """Where metres come from; None: the model where it is metric, else nothing."""
     scale_odometry_topic: str | None = None
-    """Scale source ODOMETRY: measured odometry; None: the true path, other odometry or not."""
+    """Scale or turns by ODOMETRY: the measured one; None: the true path, other odometry or not."""
     scale_smoothing_s: float = 0.0
     """See TrackSettings."""
     samples: int = 6
     """Frames kept to look at."""
     allow_estimated_focal: bool = False
     """Whether a camera without calibration has the focal length that the model sees."""
-    refine_motion: bool = True
-    """Whether tracked features refine the pose network's motions, as the node does."""
+    odometry: OdometrySettings = field(default_factory=OdometrySettings)
+    """How motions are found."""
+
+    @property
+    def needs_odometry(self) -> bool:
+        """Whether metres or turns come from odometry."""
+        by_scale = self.scale is not None and self.scale.source is ScaleSource.ODOMETRY
+        return by_scale or self.odometry.turns is TurnSource.ODOMETRY
 
     def __post_init__(self) -> None:
         """Refuse two truths at once, and guesses that know what is judged.

@@ -107,15 +107,27 @@ class OdometryState:
         return '; '.join(parts)
 
 
+class TurnSource(enum.Enum):
+    """What tells how the camera turns from frame to frame."""
+
+    FEATURES = 'features'
+    """Features tracked between the frames, which tell a small turn from a step to the side only
+    by the depth of what they see."""
+    ODOMETRY = 'odometry'
+    """The robot's own odometry, whose gyroscope knows; where it has not reached a frame, or what
+    is seen contradicts it, features."""
+
+
 @dataclass(frozen=True)
 class OdometrySettings:
-    """Limits of the odometry."""
+    """How motions are found, and limits of the odometry."""
 
     max_gap_s: float = 1.0
     """Over a longer pause between frames, unless it is short for the pose network, no motion is
     asked for."""
     refine: bool = True
     """Make the network's motions exact with tracked features (depth_ros.motion.refinement)."""
+    turns: TurnSource = TurnSource.FEATURES
 
 
 @dataclass

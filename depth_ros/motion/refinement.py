@@ -40,6 +40,8 @@ _CAUCHY = 2.0
 """Standard deviations at which an observation has half its weight."""
 _INLIER_SIGMAS = 3.0
 _FEWEST_INLIERS = 16
+_TURN_SIGMA_RAD, _TURN_SIGMA_SHARE = 3e-4, 1e-3
+"""Of a turn that is known: what a gyroscope is off by over a second or less."""
 _LEAST_SHARE = 0.4
 """Of the tracked corners; below, most of the picture moves otherwise than the world does."""
 
@@ -83,7 +85,12 @@ class MotionRefiner:
         self._mask[window] = 255
 
     def __call__(
-        self, previous: np.ndarray, current: np.ndarray, depth: np.ndarray, motion: np.ndarray
+        self,
+        previous: np.ndarray,
+        current: np.ndarray,
+        depth: np.ndarray,
+        motion: np.ndarray,
+        turn: np.ndarray | None = None,
     ) -> RefinedMotion | None:
         """The refined motion; None where the frames do not tell better than what came in.
 
@@ -93,6 +100,8 @@ class MotionRefiner:
             depth: of the current frame, float32 [h,w] over the same field of view.
             motion: [6] axis-angle [rad] and translation in the unit of depth,
                 previous_T_current.
+            turn: [3,3] previous_R_current as others know it; where no motion with that turn
+                explains what is seen, features alone tell it.
         """
         grey = cv2.cvtColor(current, cv2.COLOR_RGB2GRAY)
         tracked = track_corners(grey, cv2.cvtColor(previous, cv2.COLOR_RGB2GRAY), self._mask)
@@ -103,7 +112,9 @@ class MotionRefiner:
         known = np.isfinite(points).all(axis=1)
         if known.sum() < _FEWEST_INLIERS:
             return None
-        return self._solve(points[known], found[known], motion)
+        points, found = points[known], found[known]
+        refined = None if turn is None else self._solve(points, found, motion, turn)
+        return self._solve(points, found, motion) if refined is None else refined
 
     def _points(self, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
         """Pixels [n,2] of the network's input as points [n,3] of the current camera."""
@@ -116,7 +127,11 @@ class MotionRefiner:
         return np.column_stack([(pixels - centre) / focal * z[:, None], z])
 
     def _solve(
-        self, points: np.ndarray, found: np.ndarray, motion: np.ndarray
+        self,
+        points: np.ndarray,
+        found: np.ndarray,
+        motion: np.ndarray,
+        turn: np.ndarray | None = None,
     ) -> RefinedMotion | None:
         """Points of the current camera and where the previous one sees them, to a motion."""
         # RANSAC draws from OpenCV's generator; the same frames must give the same answer.
@@ -129,7 +144,7 @@ class MotionRefiner:
         )  # fmt: skip
         found_start = np.concatenate([rotation[:, 0], translation[:, 0]])
         start = found_start if done and np.isfinite(found_start).all() else motion
-        refined, distances = self._adjust(points, found, start)
+        refined, distances = self._adjust(points, found, start, turn)
         inliers = int((distances < _INLIER_SIGMAS).sum())
         if inliers < max(_FEWEST_INLIERS, _LEAST_SHARE * len(points)):
             return None
@@ -137,13 +152,18 @@ class MotionRefiner:
         return refined if np.isfinite(numbers).all() else None
 
     def _adjust(
-        self, points: np.ndarray, found: np.ndarray, start: np.ndarray
+        self,
+        points: np.ndarray,
+        found: np.ndarray,
+        start: np.ndarray,
+        turn: np.ndarray | None = None,
     ) -> tuple[RefinedMotion, np.ndarray]:
         """Gauss-Newton over all observations, each as certain as its direction allows.
 
         An error of a point's depth moves its image along the epipolar line and nowhere else: there
         an observation counts as far as the depth is believed, across it in full. Near points and
-        wrong depths so cannot bend the rotation and the direction of travel.
+        wrong depths so cannot bend the rotation and the direction of travel. A known turn is one
+        observation more.
 
         Returns:
             the motion, and the distance of every observation from it in standard deviations [n].
@@ -151,6 +171,10 @@ class MotionRefiner:
         T = se3.motion_to_matrix(start)
         rotation, translation = T[:3, :3], T[:3, 3]
         distances, normal = np.full(len(points), np.inf), np.eye(6)
+        sigma = 0.0
+        if turn is not None:
+            rotation = turn
+            sigma = _TURN_SIGMA_RAD + _TURN_SIGMA_SHARE * se3.rotation_angle(turn)
         for _ in range(_STEPS):
             residual, jacobian, along, front = self._linearised(
                 points, found, rotation, translation
@@ -170,6 +194,9 @@ class MotionRefiner:
             normal = whole.T @ whole - spared.T @ spared
             towards = whole.T @ (weight[:, None] * residual).ravel()
             towards -= spared.T @ (weight * missed_along)
+            if turn is not None:
+                normal[:3, :3] += np.eye(3) / sigma**2
+                towards[:3] += se3.matrix_to_axis_angle(turn @ rotation.T) / sigma**2
             if not (np.isfinite(normal).all() and np.isfinite(towards).all()):
                 return RefinedMotion(np.full(6, np.nan), normal), np.full(len(points), np.inf)
             step = np.linalg.lstsq(normal, towards, rcond=1e-12)[0]

@@ -9,8 +9,8 @@ import numpy as np
 
 from depth_ros.cameras.intrinsics import Intrinsics
 from depth_ros.errors import ConfigError
-from depth_ros.motion.egomotion import Motion, OdometrySettings, OdometryState
-from depth_ros.pipeline.scale import ScaleSettings, ScaleState
+from depth_ros.motion.egomotion import Motion, OdometrySettings, OdometryState, TurnSource
+from depth_ros.pipeline.scale import ScaleSettings, ScaleSource, ScaleState
 
 LONGEST_SMOOTHING_S = 10.0
 """Over more than this the errors of neighbours' ratios add up to more than those of scales."""
@@ -62,6 +62,12 @@ class TrackSettings:
                 f'scale_smoothing_s is {self.scale_smoothing_s}, allowed: 0 to '
                 f'{LONGEST_SMOOTHING_S:g} seconds'
             )
+
+    @property
+    def needs_odometry(self) -> bool:
+        """Whether the robot's own odometry is listened to."""
+        return (self.scale.source is ScaleSource.ODOMETRY
+                or self.odometry.turns is TurnSource.ODOMETRY)
 
     @property
     def waits_for_motion(self) -> bool:

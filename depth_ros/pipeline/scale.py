@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import enum
 import math
-from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
-from operator import itemgetter
 
 import numpy as np
 
 from depth_ros.errors import ConfigError
 from depth_ros.model_folder.spec import ModelSpec, ScaleKind
 from depth_ros.motion import se3
+from depth_ros.motion.pose_record import PoseRecord
 from depth_ros.pipeline.ground_plane import LEVEL, MAX_TILT_RAD, Direction, height_above_ground
 
 
@@ -186,9 +185,7 @@ class OdometryScale(Scale):
 
     _WINDOW = 40
     _ENOUGH = 3
-    _MAX_POSES = 2000
     _MAX_WAITING = 20
-    _MAX_STEP_NS = 500_000_000
     _STILL = 0.1
     """Share of the least translation below which a motion is none."""
 
@@ -197,17 +194,13 @@ class OdometryScale(Scale):
         super().__init__(_unknown(settings.source, 'no motion with odometry yet'))
         self._settings = settings
         self._factors: deque[float] = deque(maxlen=self._WINDOW)
-        self._poses: deque[tuple[int, np.ndarray]] = deque(maxlen=self._MAX_POSES)
+        self._poses = PoseRecord()
         self._waiting: deque[_Span] = deque(maxlen=self._MAX_WAITING)
         self._begun: _Span | None = None
 
     def add_odometry(self, stamp_ns: int, odom_T_cam: np.ndarray) -> None:
         """See Scale; a stamp before the last one starts the record anew."""
-        if self._poses and stamp_ns <= self._poses[-1][0]:
-            if stamp_ns == self._poses[-1][0]:
-                return
-            self._poses.clear()
-        self._poses.append((stamp_ns, odom_T_cam))
+        self._poses.add(stamp_ns, odom_T_cam)
         self._settle()
 
     def observe_motion(self, previous_ns: int, current_ns: int, motion: np.ndarray) -> None:
@@ -225,7 +218,7 @@ class OdometryScale(Scale):
     def _settle(self) -> None:
         """Compare every motion whose end odometry has reached."""
         measured = []
-        while self._poses and self._waiting and self._waiting[0].current_ns <= self._poses[-1][0]:
+        while self._waiting and self._poses.reaches(self._waiting[0].current_ns):
             measured += self._factor_of(self._waiting.popleft())
         self._factors.extend(measured)
         if measured and len(self._factors) >= self._ENOUGH:
@@ -259,23 +252,7 @@ class OdometryScale(Scale):
 
     def _true_motion(self, span: _Span) -> np.ndarray | None:
         """previous_T_current [4,4] by odometry, in metres; None where it has a gap."""
-        first, last = self._pose_at(span.previous_ns), self._pose_at(span.current_ns)
-        return None if first is None or last is None else se3.inverse(first) @ last
-
-    def _pose_at(self, stamp_ns: int) -> np.ndarray | None:
-        """Interpolated between its neighbours; None outside the record or in a gap of it."""
-        after = bisect_left(self._poses, stamp_ns, key=itemgetter(0))
-        if after == len(self._poses):
-            return None
-        end, last = self._poses[after]
-        if end == stamp_ns:
-            return last
-        if after == 0:
-            return None
-        start, first = self._poses[after - 1]
-        if end - start > self._MAX_STEP_NS:
-            return None
-        return se3.interpolated(first, last, (stamp_ns - start) / (end - start))
+        return self._poses.motion(span.previous_ns, span.current_ns)
 
 
 def make_scale(settings: ScaleSettings, spec: ModelSpec) -> Scale:

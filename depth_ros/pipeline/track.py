@@ -8,7 +8,14 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from depth_ros.motion import se3
-from depth_ros.motion.egomotion import NS_PER_S, OdometryTracker, Reference, Tracking
+from depth_ros.motion.egomotion import (
+    NS_PER_S,
+    OdometryTracker,
+    Reference,
+    Tracking,
+    TurnSource,
+)
+from depth_ros.motion.pose_record import PoseRecord
 from depth_ros.motion.standstill import is_blind, stands_still, thumbnail
 from depth_ros.pipeline.depth_pipeline import DepthPipeline, Frame, NetworkAnswer, Question
 from depth_ros.pipeline.estimate import DepthEstimate, Estimate, TrackSettings, Wanted
@@ -54,6 +61,7 @@ class CameraTrack:
         spec = pipeline.spec
         check_smoothing(self._settings.scale_smoothing_s, spec)
         self._scale = make_scale(self._settings.scale, spec)
+        self._poses = PoseRecord()
         self._worlds_before = 0
         self._tracker: OdometryTracker | None = None
         if spec.motion is not None and pipeline.has_pose:
@@ -80,6 +88,7 @@ class CameraTrack:
     def reset(self, reason: str) -> None:
         """Start a new odometry world with the next frame; the scale stays known."""
         self._scale.reset()
+        self._poses.clear()
         if self._tracker is not None:
             self._tracker.reset(reason)
 
@@ -121,13 +130,14 @@ class CameraTrack:
         self._settings = settings
 
     def add_odometry(self, stamp_ns: int, odom_T_cam: np.ndarray) -> None:
-        """Tell the camera's pose by an external odometry, for scale source ODOMETRY.
+        """Tell the camera's pose by an external odometry, for scale or turns by ODOMETRY.
 
         Args:
             stamp_ns: when, by the clock of the images.
             odom_T_cam: float64 [4,4] of the optical frame in any fixed frame, in metres.
         """
         self._scale.add_odometry(stamp_ns, odom_T_cam)
+        self._poses.add(stamp_ns, odom_T_cam)
 
     def tell_down(self, down: Direction) -> None:
         """Tell how the camera is tilted, for scale source CAMERA_HEIGHT.
@@ -356,9 +366,12 @@ class CameraTrack:
             raise RuntimeError('the networks were not asked for the motion of this frame')
         else:
             covariance = None
+            turn = self._known_turn(previous_ns, stamp_ns)
+            if turn is not None:
+                motion = np.concatenate([se3.matrix_to_axis_angle(turn), motion[3:]])
             if self._settings.odometry.refine:
                 refined = begun.camera.refiner(
-                    previous.pixels[0], self._current.pixels[0], seen.depth, motion
+                    previous.pixels[0], self._current.pixels[0], seen.depth, motion, turn
                 )
                 if refined is not None:
                     motion, covariance = refined.motion, refined.covariance
@@ -381,6 +394,13 @@ class CameraTrack:
             tracker.advanced,
             self._current.unit,
         )
+
+    def _known_turn(self, previous_ns: int, current_ns: int) -> np.ndarray | None:
+        """previous_R_current [3,3] of the camera, where the robot's odometry is to tell it."""
+        if self._settings.odometry.turns is not TurnSource.ODOMETRY:
+            return None
+        motion = self._poses.motion(previous_ns, current_ns)
+        return None if motion is None else motion[:3, :3]
 
     def _remember_depth(self, seen: SeenFrame, known: SteadyDepth | None) -> None:
         """Keep the current depth, at the scale of an earlier one until more is known."""

@@ -48,7 +48,7 @@ class CameraPlace:
     def tell(
         self, track: CameraTrack, parameters: NodeParameters, frame_id: str, broadcasting: bool
     ) -> None:
-        """Tell a track what its source of the scale needs to know before the next frame.
+        """Tell a track what its sources of scale and turns need to know before the next frame.
 
         Args:
             track: of this camera.
@@ -56,8 +56,8 @@ class CameraPlace:
         """
         if parameters.scale_source is ScaleSource.CAMERA_HEIGHT and parameters.base_frame:
             self._tell_down(track, parameters, frame_id, broadcasting)
-        if parameters.scale_source is not ScaleSource.ODOMETRY:
-            self._poses.clear()  # what came before the source changed
+        if not parameters.track_settings().needs_odometry:
+            self._poses.clear()  # what came before the sources changed
         while self._poses:
             self._tell_odometry(track, parameters, self._poses.popleft(), frame_id)
 

@@ -21,7 +21,6 @@ from depth_ros.messages.poses import pose_to_matrix
 from depth_ros.messages.stamps import stamp_ns
 from depth_ros.model_folder.model import Model
 from depth_ros.parameters import NodeParameters
-from depth_ros.pipeline.scale import ScaleSource
 from depth_ros.ros.camera_port import CameraPort
 from depth_ros.ros.diagnostics import Diagnostics
 from depth_ros.ros.health import SHOWN_S, Level, Problem, Trouble
@@ -212,7 +211,7 @@ class ConfiguredNode:
                 self._broadcaster = TransformBroadcaster(self._node)
             except ConfigError as error:
                 self._monitor.report(Trouble.TF, Problem(Level.WARN, str(error)))
-        if parameters.scale_source is ScaleSource.ODOMETRY and self._odometry_input is None:
+        if parameters.track_settings().needs_odometry and self._odometry_input is None:
             self._odometry_input = self._node.create_subscription(
                 Odometry,
                 'odometry',
@@ -230,8 +229,7 @@ class ConfiguredNode:
             # A frame has one place: cameras that are their own base have one each.
             tells = index == 0 or not parameters.base_frame
             port.broadcast(self._broadcaster if tells else None)
-        odometry = parameters.scale_source is ScaleSource.ODOMETRY
-        if not odometry and self._odometry_input is not None:
+        if not parameters.track_settings().needs_odometry and self._odometry_input is not None:
             self._node.destroy_subscription(self._odometry_input)
             self._odometry_input = None
             self._monitor.clear(Trouble.ODOMETRY)

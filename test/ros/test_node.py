@@ -454,6 +454,33 @@ def test_scale_comes_from_odometry(network, peer, model):
     assert 1.4 < factor < 5.0
 
 
+def test_turns_come_from_odometry_while_that_is_their_source(network, peer, model):
+    """The tiny network never turns; the robot does, by half a radian a second."""
+    path = peer.collect(Odometry, 'odom')
+    camera = Camera(peer)
+
+    def turned(tell: bool = True) -> float:
+        if tell:
+            tell_of_the_turn()
+        camera.send_until(path)
+        return abs(path[-1].pose.pose.orientation.z)
+
+    def tell_of_the_turn() -> None:
+        stamp = camera.stamp(camera.sent)
+        told = Odometry(child_frame_id='base_link')
+        told.header.stamp.sec, told.header.stamp.nanosec = divmod(stamp, SECOND)
+        half = 0.25 * (stamp - START) / SECOND
+        told.pose.pose.orientation.z, told.pose.pose.orientation.w = np.sin(half), np.cos(half)
+        peer.publish('odometry', told)
+
+    parameters = {'base_frame': 'base_link', 'extrinsics': 'parameter', 'turn_source': 'odometry'}
+    with network.depth_node(model=model, **parameters):
+        wait_for(lambda: turned() > 0.1, 'a turn')
+        assert peer.set_parameter('turn_source', 'features').successful
+        before, after = [[turned(tell=False) for _ in range(6)][-1] for _ in range(2)]
+        assert after == pytest.approx(before, abs=1e-6)
+
+
 def test_scale_waits_for_the_place_of_the_camera_in_the_frame_of_the_odometry(
     network, peer, model
 ):
