@@ -315,6 +315,12 @@ class NodeParameters:
         """The frame of a camera's odometry, which begins where the camera then is."""
         return f'{camera}/{self.odom_frame}' if camera else self.odom_frame
 
+    @property
+    def needs_odometry(self) -> bool:
+        """Whether the robot's own odometry is listened to."""
+        return (self.scale_source is ScaleSource.ODOMETRY
+                or self.turn_source is TurnSource.ODOMETRY)
+
     def track_settings(self, camera: str = '') -> TrackSettings:
         """How frames of a camera become depth in metres."""
         down = None  # the tilt is not known, or /tf_static will tell it

@@ -56,7 +56,7 @@ class CameraPlace:
         """
         if parameters.scale_source is ScaleSource.CAMERA_HEIGHT and parameters.base_frame:
             self._tell_down(track, parameters, frame_id, broadcasting)
-        if not parameters.track_settings().needs_odometry:
+        if not parameters.needs_odometry:
             self._poses.clear()  # what came before the sources changed
         while self._poses:
             self._tell_odometry(track, parameters, self._poses.popleft(), frame_id)

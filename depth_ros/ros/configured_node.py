@@ -211,7 +211,7 @@ class ConfiguredNode:
                 self._broadcaster = TransformBroadcaster(self._node)
             except ConfigError as error:
                 self._monitor.report(Trouble.TF, Problem(Level.WARN, str(error)))
-        if parameters.track_settings().needs_odometry and self._odometry_input is None:
+        if parameters.needs_odometry and self._odometry_input is None:
             self._odometry_input = self._node.create_subscription(
                 Odometry,
                 'odometry',
@@ -229,7 +229,7 @@ class ConfiguredNode:
             # A frame has one place: cameras that are their own base have one each.
             tells = index == 0 or not parameters.base_frame
             port.broadcast(self._broadcaster if tells else None)
-        if not parameters.track_settings().needs_odometry and self._odometry_input is not None:
+        if not parameters.needs_odometry and self._odometry_input is not None:
             self._node.destroy_subscription(self._odometry_input)
             self._odometry_input = None
             self._monitor.clear(Trouble.ODOMETRY)

@@ -328,7 +328,7 @@ def test_no_names_are_a_single_camera(network, peer, model):
 
 def test_cameras_that_outrun_the_model_do_not_keep_the_node_active(network, peer, rig, tmp_path):
     graph = graphs.depth_graph(graphs.spec())
-    graphs.add_work(graph, size=256, times=8, dearer_together=True)
+    graphs.add_work(graph, size=256, times=24, dearer_together=True)
     model = graphs.write_model(tmp_path / 'slow', depth=graph)
     with node_with(network, model.path, backend='onnxruntime'):
         rig.start()
